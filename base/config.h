@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * config: /etc/lifeboat/lifeboat.conf, read by libconfuse. Every key has a default; an unknown key
+ * or a bad value is an error with its file and line. The path is $LIFEBOAT_CONFIG when set.
+ */
+#ifndef BASE_CONFIG_H
+#define BASE_CONFIG_H
+
+#include <limits.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/io.h"
+
+#define HOST_NAME_LEN	 64 /* with its NUL */
+#define HOST_KEY_LEN	 32 /* X25519 */
+#define CONFIG_PEERS_MAX 16
+#define CONFIG_DIR_LEN	 200 /* with its NUL; leaves room for names below it in a PATH_MAX */
+
+struct config_peer {
+	char name[HOST_NAME_LEN];
+	char address[256]; /* numeric address or name */
+	uint16_t port;
+	uint8_t key[HOST_KEY_LEN];
+};
+
+enum config_hypervisor { HYPERVISOR_AUTO = 1, HYPERVISOR_XEN, HYPERVISOR_EMBEDDED };
+
+enum config_tracker { TRACKER_AUTO = 1, TRACKER_PAGEMAP, TRACKER_COMPARE };
+
+struct config {
+	char path[PATH_MAX];
+	char host[HOST_NAME_LEN];	/* this host's name to its peers; default: gethostname() */
+	char listen[256];		/* address to listen on; default "::" (both families) */
+	uint16_t port;			/* default 7979 */
+	char run_dir[CONFIG_DIR_LEN];	/* sockets; default /run/lifeboat */
+	char state_dir[CONFIG_DIR_LEN]; /* host key, later journals; default /var/lib/lifeboat */
+	char wire_user[64]; /* whom lifeboat-wire becomes when started by root; default nobody */
+	enum config_hypervisor hypervisor;
+	enum config_tracker dirty_tracking; /* embedded only */
+	uint32_t embedded_memory_mb;	    /* memory for embedded domains; 0 = what is available */
+	uint32_t max_downtime_ms;	    /* pause target of a move; default 300 */
+	struct config_peer peer[CONFIG_PEERS_MAX];
+	unsigned nr_peers;
+};
+
+/*
+ * Load the file, or the defaults when the default path does not exist. 0, or -EINVAL with the line
+ * in `err`, or -errno. May block on the file system only.
+ */
+int config_load(struct config *cfg, struct error *err) WARN_UNUSED;
+
+const struct config_peer *config_peer_by_name(const struct config *cfg, const char *name);
+const struct config_peer *config_peer_by_key(const struct config *cfg, const uint8_t *key);
+
+#endif
