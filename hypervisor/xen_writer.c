@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "hypervisor/xen_writer.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/wire.h"
+#include "hypervisor/hypervisor.h"
+
+/* libxl's stream header is big-endian: "LibxlFmt", version 2, no options. */
+static const uint8_t libxl_header[] = {'L', 'i', 'b', 'x', 'l', 'F', 'm', 't', 0, 0, 0, 2, 0, 0, 0,
+	0,
+	/* LIBXC_CONTEXT: type 1, length 0; the image follows without a frame of its own */
+	1, 0, 0, 0, 0, 0, 0, 0};
+
+static const uint8_t end_records[2 * XEN_STREAM_RECORD_HEADER_LEN]; /* libxc's, then libxl's */
+
+static int bad(struct error *err, const char *what)
+{
+	return error_set(err, -EPROTO, NULL, "the domain image is not valid: %s", what);
+}
+
+static int write_bytes(struct xen_writer *w, const void *data, size_t len)
+{
+	struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+
+	return w->write(w->ctx, &iov, 1);
+}
+
+/* Every byte of `data` must belong to whole records that may stand in this part. */
+static int check_records(struct xen_writer *w, enum xen_part part, const uint8_t *data, size_t len,
+	struct error *err)
+{
+	struct wire_reader r = wire_reader(data, len);
+	int rc;
+
+	while (r.left) {
+		uint32_t type = wire_get_u32(&r);
+		size_t body_len = wire_get_u32(&r);
+		size_t padded = XEN_STREAM_ALIGN(body_len);
+		const uint8_t *body =
+			r.failed || padded > r.left ? NULL : wire_get_bytes(&r, padded);
+
+		if (!body && (r.failed || padded))
+			return bad(err, "a record is cut off");
+		for (size_t i = body_len; i < padded; i++)
+			if (body[i])
+				return bad(err, "padding that is not zero");
+		rc = xen_stream_check_record(&w->stream, part, type, body, body_len, err);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static int begin(struct xen_writer *w, const uint8_t *data, size_t len, struct error *err)
+{
+	int rc;
+
+	if (len < XEN_STREAM_HEADERS_LEN)
+		return bad(err, "its headers are cut off");
+	rc = xen_stream_check_headers(&w->stream, data, err);
+	if (rc)
+		return rc;
+	w->phase = XEN_WRITER_HEAD;
+	return write_bytes(w, libxl_header, sizeof(libxl_header));
+}
+
+int xen_writer_head(struct xen_writer *w, const void *data, size_t len, struct error *err)
+{
+	const uint8_t *p = data;
+	size_t skip = 0;
+	int rc;
+
+	if (w->phase > XEN_WRITER_HEAD || len == 0 || len > HV_OPAQUE_MAX)
+		return bad(err, "a head out of order");
+	if (w->phase == XEN_WRITER_NEW) {
+		rc = begin(w, p, len, err);
+		if (rc)
+			return rc;
+		skip = XEN_STREAM_HEADERS_LEN;
+	}
+	rc = check_records(w, XEN_PART_HEAD, p + skip, len - skip, err);
+	return rc ? rc : write_bytes(w, p, len);
+}
+
+static int end_head(struct xen_writer *w, struct error *err)
+{
+	if (w->phase == XEN_WRITER_PAGES)
+		return 0;
+	if (w->phase != XEN_WRITER_HEAD)
+		return bad(err, "pages out of order");
+	w->phase = XEN_WRITER_PAGES;
+	return xen_stream_check_part(&w->stream, XEN_PART_HEAD, err);
+}
+
+static int check_batch(struct xen_writer *w, const struct page_batch *batch, struct error *err)
+{
+	uint32_t nr_data = 0;
+	int rc;
+
+	if (batch->nr == 0 || batch->nr > PAGE_BATCH_MAX)
+		return bad(err, "a batch of pages with a wrong count");
+	for (uint32_t i = 0; i < batch->nr; i++) {
+		rc = xen_stream_check_entry(&w->stream, batch->entry[i], err);
+		if (rc)
+			return rc;
+		nr_data += page_has_data(batch->entry[i]);
+	}
+	return nr_data == batch->nr_data ? 0 : bad(err, "a batch of pages with a wrong count");
+}
+
+int xen_writer_pages(struct xen_writer *w, const struct page_batch *batch, struct error *err)
+{
+	uint8_t head[XEN_STREAM_RECORD_HEADER_LEN + XEN_STREAM_PAGE_HEADER_LEN +
+		     8 * PAGE_BATCH_MAX];
+	struct wire_writer out = wire_writer(head, sizeof(head));
+	size_t data_len = (size_t)batch->nr_data * PAGE_BYTES;
+	struct iovec iov[2];
+	int rc = end_head(w, err);
+
+	if (!rc)
+		rc = check_batch(w, batch, err);
+	if (rc)
+		return rc;
+	wire_put_u32(&out, XEN_RECORD_PAGE_DATA);
+	wire_put_u32(
+		&out, (uint32_t)(XEN_STREAM_PAGE_HEADER_LEN + 8 * (size_t)batch->nr + data_len));
+	wire_put_u32(&out, batch->nr);
+	wire_put_u32(&out, 0);
+	for (uint32_t i = 0; i < batch->nr; i++)
+		wire_put_u64(&out, batch->entry[i]);
+	iov[0] = (struct iovec){.iov_base = head, .iov_len = wire_writer_len(&out)};
+	iov[1] = (struct iovec){.iov_base = batch->data, .iov_len = data_len};
+	return w->write(w->ctx, iov, data_len ? 2 : 1);
+}
+
+int xen_writer_tail(struct xen_writer *w, const void *data, size_t len, struct error *err)
+{
+	int rc;
+
+	if (w->phase != XEN_WRITER_TAIL) {
+		rc = end_head(w, err);
+		if (rc)
+			return rc;
+		w->phase = XEN_WRITER_TAIL;
+	}
+	if (len == 0 || len > HV_OPAQUE_MAX)
+		return bad(err, "a tail of the wrong size");
+	rc = check_records(w, XEN_PART_TAIL, data, len, err);
+	return rc ? rc : write_bytes(w, data, len);
+}
+
+int xen_writer_end(struct xen_writer *w, struct error *err)
+{
+	int rc;
+
+	if (w->phase != XEN_WRITER_TAIL)
+		return bad(err, "it ends before the guest's state");
+	rc = xen_stream_check_part(&w->stream, XEN_PART_TAIL, err);
+	if (rc)
+		return rc;
+	w->phase = XEN_WRITER_END;
+	return write_bytes(w, end_records, sizeof(end_records));
+}
