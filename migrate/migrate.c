@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* migrate: ask lifeboatd to move a domain, show how it goes. */
+#include <argp.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "migrate/event.h"
+#include "migrate/migrate.h"
+
+#define PLAIN_EVERY_MS 2000 /* between progress lines when stdout is no terminal */
+
+struct migrate {
+	const char *args[2]; /* DOMAIN HOST, or a verb and its domain */
+	unsigned nr_args;
+	const char *domain, *host;
+	int max_downtime_ms;
+	bool json, quiet, check, yes;
+	bool terminal, line_open;
+	int64_t last_plain;
+	char last_phase[32];
+	int last_round;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig)
+{
+	(void)sig;
+	interrupted = 1;
+}
+
+static const char *text(const json_t *event, const char *key)
+{
+	const char *s = json_string_value(json_object_get(event, key));
+
+	return s ? s : "";
+}
+
+static long long number(const json_t *event, const char *key)
+{
+	return (long long)json_number_value(json_object_get(event, key));
+}
+
+static void end_line(struct migrate *m)
+{
+	if (m->line_open)
+		fputs("\n", stdout);
+	m->line_open = false;
+}
+
+/* On a terminal one line that is rewritten; otherwise a line a phase, a round, or two seconds. */
+static void show_progress(struct migrate *m, const json_t *event)
+{
+	const char *phase = text(event, "phase");
+	int round = (int)number(event, "round");
+	bool due = strcmp(phase, m->last_phase) != 0 || round != m->last_round ||
+		   clock_ms() - m->last_plain >= PLAIN_EVERY_MS;
+
+	if (m->quiet || m->json || (!m->terminal && !due))
+		return;
+	snprintf(m->last_phase, sizeof(m->last_phase), "%s", phase);
+	m->last_round = round;
+	m->last_plain = clock_ms();
+	printf("%s%s: %s, round %d, %lld pages left, %.1f MB/s, dirty %lld pages/s, ETA %.1f s%s",
+		m->terminal ? "\r" : "", m->domain, phase, round, number(event, "pages_left"),
+		json_number_value(json_object_get(event, "mb_per_s")),
+		number(event, "dirty_pages_per_s"), (double)number(event, "eta_ms") / 1000,
+		m->terminal ? "\033[K" : "\n");
+	m->line_open = m->terminal;
+	fflush(stdout);
+}
+
+static void show_summary(struct migrate *m, const json_t *event)
+{
+	const json_t *pause = json_object_get(event, "pause");
+
+	end_line(m);
+	printf("%s runs on %s\n", text(event, "domain"), text(event, "to"));
+	printf("  total      %.2f s\n", (double)number(event, "total_ms") / 1000);
+	printf("  downtime   %lld ms (suspend %lld, last round %lld, build %lld, commit %lld, activate %lld)\n",
+		number(event, "downtime_ms"), number(pause, "suspend_ms"),
+		number(pause, "last_round_ms"), number(pause, "build_ms"),
+		number(pause, "commit_ms"), number(pause, "activate_ms"));
+	printf("  rounds     %lld, %lld pages\n", number(event, "rounds"),
+		number(event, "pages_sent"));
+	printf("  memory     %.1f MiB\n", (double)number(event, "memory_bytes") / 1048576);
+	printf("  wire       %.1f MiB, %s\n", (double)number(event, "wire_bytes") / 1048576,
+		text(event, "cipher"));
+}
+
+static void show_result(const json_t *event)
+{
+	printf("%s can move to %s; nothing was changed\n", text(event, "domain"),
+		text(event, "to"));
+}
+
+static int show_error(struct migrate *m, const json_t *event)
+{
+	struct error err = {.rc = -EIO};
+
+	end_line(m);
+	snprintf(err.what, sizeof(err.what), "%s", text(event, "what"));
+	snprintf(err.fix, sizeof(err.fix), "%s", text(event, "fix"));
+	error_print("migrate", &err);
+	return 1;
+}
+
+/* -1 = go on, else the exit status. */
+static int show(struct migrate *m, const json_t *event)
+{
+	const char *kind = text(event, "event");
+	bool summary = strcmp(kind, "summary") == 0, result = strcmp(kind, "result") == 0;
+	bool error = strcmp(kind, "error") == 0;
+
+	if (m->json && (summary || result || error)) {
+		json_dumpf(event, stdout, JSON_INDENT(2));
+		fputs("\n", stdout);
+	} else if (summary) {
+		show_summary(m, event);
+	} else if (result) {
+		show_result(event);
+	} else if (!error) {
+		show_progress(m, event);
+	}
+	if (error)
+		return m->json ? 1 : show_error(m, event);
+	return summary || result ? 0 : -1;
+}
+
+static int follow(struct migrate *m, int sock, struct error *err)
+{
+	static struct event_reader reader;
+	bool told = false;
+	json_t *event;
+
+	reader.fd = sock;
+	for (;;) {
+		int rc, status;
+
+		if (interrupted && !told) {
+			end_line(m);
+			fprintf(stderr, "migrate: cancelling\n");
+			event_send(sock, json_pack("{s:b}", "cancel", 1));
+			told = true;
+		}
+		rc = event_next(&reader, &event, DEADLINE_NEVER);
+		if (rc == -EINTR)
+			continue;
+		if (rc) {
+			end_line(m);
+			return error_set(err, rc,
+				"Look at lifeboatd's log, and with 'hv list' where the domain runs",
+				"lifeboatd ended the connection before the move had an end");
+		}
+		status = show(m, event);
+		json_decref(event);
+		if (status >= 0)
+			return status;
+	}
+}
+
+static int move(struct migrate *m, const struct config *cfg, struct error *err)
+{
+	char path[PATH_MAX];
+	json_t *request;
+	int rc, sock;
+
+	m->domain = m->args[0];
+	m->host = m->args[1];
+	event_socket_path(cfg, path, sizeof(path));
+	sock = unix_connect(path, SOCK_STREAM);
+	if (sock == -EACCES)
+		return error_sys(err, sock, "Run as root", "cannot talk to lifeboatd at %s", path);
+	if (sock < 0)
+		return error_sys(err, sock, "Start it: systemctl start lifeboatd",
+			"lifeboatd does not run on this host (%s)", path);
+	request = json_pack(
+		"{s:s, s:s, s:b}", "domain", m->domain, "host", m->host, "check_only", m->check);
+	if (m->max_downtime_ms)
+		json_object_set_new(request, "max_downtime_ms", json_integer(m->max_downtime_ms));
+	rc = event_send(sock, request);
+	rc = rc ? error_sys(err, rc, NULL, "cannot talk to lifeboatd") : follow(m, sock, err);
+	fd_close(&sock);
+	return rc;
+}
+
+static int status(struct migrate *m, const struct config *cfg, struct error *err)
+{
+	return migrate_status(cfg, m->json, err);
+}
+
+static int resolve(struct migrate *m, const struct config *cfg, struct error *err)
+{
+	(void)cfg;
+	return migrate_resolve(m->args[1], false, err);
+}
+
+/* A person's word in place of a host's: never without saying what it means if it is wrong. */
+static int claim(struct migrate *m, const struct config *cfg, struct error *err)
+{
+	(void)cfg;
+	if (m->yes)
+		return migrate_resolve(m->args[1], true, err);
+	return error_set(err, -ECANCELED,
+		"If it is switched off and will not come back with the domain, say so: migrate --yes claim ...",
+		"claiming %s runs this host's copy on your word alone. If the other host runs it, or ran it after the hand-over, two copies will have written to the same disks",
+		m->args[1]);
+}
+
+static const struct {
+	const char *name;
+	unsigned min, max; /* words after it */
+	int (*fn)(struct migrate *, const struct config *, struct error *);
+} verbs[] = {
+	{"status", 0, 0, status},
+	{"resolve", 0, 1, resolve},
+	{"claim", 1, 1, claim},
+};
+
+static int run(struct migrate *m, struct error *err)
+{
+	static struct config cfg;
+	int rc = config_load(&cfg, err);
+
+	if (rc)
+		return rc;
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		if (strcmp(m->args[0], verbs[i].name) == 0)
+			return verbs[i].fn(m, &cfg, err);
+	return move(m, &cfg, err);
+}
+
+static void check_words(const struct migrate *m, struct argp_state *state)
+{
+	if (m->nr_args == 0)
+		argp_error(state, "which domain, and to which host?");
+	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
+		if (strcmp(m->args[0], verbs[i].name) != 0)
+			continue;
+		if (m->nr_args - 1 < verbs[i].min)
+			argp_error(state, "%s which domain?", verbs[i].name);
+		if (m->nr_args - 1 > verbs[i].max)
+			argp_error(state, "%s takes no word after it", verbs[i].name);
+		return;
+	}
+	if (m->nr_args < 2)
+		argp_error(state, "which domain, and to which host?");
+}
+
+enum { KEY_JSON = 256, KEY_MAX_DOWNTIME, KEY_YES };
+
+static const struct argp_option options[] = {
+	{"json", KEY_JSON, NULL, 0, "Print the summary, or the error, as JSON", 0},
+	{"quiet", 'q', NULL, 0, "No progress, only the summary", 0},
+	{"dry-run", 'n', NULL, 0,
+		"Check on both hosts whether the domain could move; change nothing", 0},
+	{"max-downtime", KEY_MAX_DOWNTIME, "MS", 0,
+		"Aim at a pause of at most MS milliseconds (config: max_downtime)", 0},
+	{"yes", KEY_YES, NULL, 0, "With claim: you know what it means", 0},
+	{"config", 'c', "FILE", 0, "Read FILE instead of /etc/lifeboat/lifeboat.conf", 0},
+	{0},
+};
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct migrate *m = state->input;
+	char *end;
+
+	switch (key) {
+	case KEY_JSON:
+		m->json = true;
+		return 0;
+	case 'q':
+		m->quiet = true;
+		return 0;
+	case 'n':
+		m->check = true;
+		return 0;
+	case 'c':
+		return setenv("LIFEBOAT_CONFIG", arg, 1) ? errno : 0;
+	case KEY_MAX_DOWNTIME:
+		m->max_downtime_ms = (int)strtol(arg, &end, 10);
+		if (*end || m->max_downtime_ms < 1 || m->max_downtime_ms > 3600000)
+			argp_error(state,
+				"--max-downtime takes 1 to 3600000 milliseconds, not '%s'", arg);
+		return 0;
+	case ARGP_KEY_ARG:
+		if (state->arg_num > 1)
+			argp_error(state, "one domain and one host, please");
+		m->args[m->nr_args++] = arg;
+		return 0;
+	case ARGP_KEY_END:
+		check_words(m, state);
+		return 0;
+	case KEY_YES:
+		m->yes = true;
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+const char *argp_program_version = "migrate " LIFEBOAT_VERSION;
+
+int main(int argc, char **argv)
+{
+	const struct argp argp = {
+		.options = options,
+		.parser = parse,
+		.args_doc = "DOMAIN HOST\nstatus\nresolve [DOMAIN]\nclaim DOMAIN",
+		.doc = "Move a running domain of this host to the peer HOST; it keeps running.\v"
+		       "status shows who owns what, by this host's journals. resolve finishes or rolls "
+		       "back what a crash or a cut left open; lifeboatd does so by itself, too. claim "
+		       "decides on your word that the other host is dead.\n\n"
+		       "Ctrl-C cancels while the domain still runs here. Exit status: 0 moved, 1 failed "
+		       "and the domain runs here, 2 usage.",
+	};
+	const struct sigaction act = {.sa_handler = on_interrupt};
+	struct migrate m = {.terminal = isatty(STDOUT_FILENO) == 1, .last_round = -1};
+	struct error err = ERROR_INIT;
+	int rc;
+
+	log_init("migrate");
+	argp_err_exit_status = 2;
+	argp_parse(&argp, argc, argv, 0, NULL, &m);
+	sigaction(SIGINT, &act, NULL);
+	sigaction(SIGTERM, &act, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	rc = run(&m, &err);
+	if (rc < 0)
+		error_print("migrate", &err);
+	return rc ? 1 : 0;
+}

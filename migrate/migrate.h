@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* migrate: the verbs of migrate(8) other than moving a domain. */
+#ifndef MIGRATE_MIGRATE_H
+#define MIGRATE_MIGRATE_H
+
+#include "base/config.h"
+
+/* Print who owns what, by this host's journals. */
+int migrate_status(const struct config *cfg, bool json, struct error *err) WARN_UNUSED;
+
+/*
+ * Settle what is open (one domain, or all with NULL), with `claim` on the operator's word that the
+ * other host is dead. Prints what came of it. 0 all settled, 1 something is still open, -errno.
+ */
+int migrate_resolve(const char *name, bool claim, struct error *err) WARN_UNUSED;
+
+#endif

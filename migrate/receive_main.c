@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * lifeboat-receive: the destination's engine of one move. lifeboatd starts it with lifeboat-wire's
+ * socket as descriptor 3 once the peer (argv[1]) has proved its key. Which record may come when is
+ * a table; who owns the domain is the hand-over's (handover.h).
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "migrate/destination.h"
+#include "migrate/link.h"
+
+#define WIRE_FD	 3
+#define OFFER_MS 60000
+#define GONE_MS	 120000 /* the source has a domain to destroy and disks to demote */
+#define REPLY_MS 30000
+
+enum receive_phase {
+	PHASE_WAITING = 0,
+	PHASE_BUILDING,
+	PHASE_READY,
+	PHASE_OWNER,
+	PHASE_END,
+	RECEIVE_PHASES
+};
+
+struct receive {
+	struct config cfg;
+	const char *peer;
+	enum receive_phase phase;
+	struct record rec;
+	struct destination dst;
+	uint64_t pages;
+	struct error err;
+};
+
+static int reply(struct receive *r, uint32_t type, const void *body, size_t len)
+{
+	int rc = record_write(WIRE_FD, type, body, len, deadline_in(REPLY_MS));
+
+	return rc ? error_sys(&r->err, rc, NULL, "%s could not be answered", r->peer) : 0;
+}
+
+static int check_offer(struct receive *r, struct record_offer *offer)
+{
+	if (!record_get_offer(&r->rec, offer) || !domain_name_valid(offer->name))
+		return error_set(&r->err, -EPROTO, "Run the same lifeboat version on both hosts",
+			"%s made an offer that cannot be read", r->peer);
+	if (offer->version != RECORD_VERSION || offer->flags & ~OFFER_CHECK_ONLY)
+		return error_set(&r->err, -EPROTO, "Run the same lifeboat version on both hosts",
+			"%s made an offer of version %u", r->peer, offer->version);
+	if (strcmp(offer->backend, r->dst.hv->name) != 0)
+		return error_set(&r->err, -EOPNOTSUPP, "Move it to a host with the same hypervisor",
+			"this host runs %s, the domain is of %.15s", r->dst.hv->name,
+			offer->backend);
+	if (strlen(offer->name) + strlen(SUFFIX_AWAY) >= DOMAIN_NAME_LEN)
+		return error_set(&r->err, -ENAMETOOLONG, "Give the domain a shorter name",
+			"the name %s is too long to be moved", offer->name);
+	return 0;
+}
+
+/* A peer that offers a domain anew has it: what an earlier try left here is in the way. */
+static int supersede(struct receive *r)
+{
+	struct engine *e = &r->dst.engine;
+	int rc;
+
+	if (engine_knows(e, EVENT_ACCEPT) || strcmp(e->entry.peer, r->peer) != 0)
+		return 0;
+	r->dst.sock = -1; /* the offer is what will be answered */
+	rc = destination_recover(&r->dst, &r->err);
+	if (rc == 0 && engine_state(e) == HANDOVER_READY)
+		rc = engine_drive(e, EVENT_ABORT, &r->err);
+	r->dst.sock = WIRE_FD;
+	return rc;
+}
+
+static int open_journal(struct receive *r, const struct record_offer *offer)
+{
+	struct engine *e = &r->dst.engine;
+	int rc = engine_open(e, &r->cfg, offer->uuid, destination_step, &r->dst, &r->err);
+
+	if (rc == 0)
+		rc = supersede(r);
+	if (rc)
+		return rc;
+	if (!engine_knows(e, EVENT_ACCEPT))
+		return error_set(&r->err, -EBUSY,
+			"Run 'migrate resolve' there, and see 'migrate status'",
+			"an earlier hand-over of %s with %s is still open there (%s)",
+			e->entry.name, e->entry.peer, handover_state_name(engine_state(e)));
+	if (memcmp(e->entry.token, offer->token, sizeof(e->entry.token)) == 0)
+		return error_set(&r->err, -EPROTO, NULL, "%s made the same offer twice", r->peer);
+	memcpy(e->entry.token, offer->token, sizeof(e->entry.token));
+	e->entry.term = offer->term > e->entry.term ? offer->term : e->entry.term + 1;
+	snprintf(e->entry.name, sizeof(e->entry.name), "%s", offer->name);
+	snprintf(e->entry.peer, sizeof(e->entry.peer), "%s", r->peer);
+	memcpy(r->dst.name, e->entry.name, sizeof(r->dst.name));
+	return 0;
+}
+
+/* May it come? Changes nothing. */
+static int check_domain(struct receive *r, const struct record_offer *offer, const char *json)
+{
+	struct destination *d = &r->dst;
+	int rc = d->hv->restore_check(json, &d->dom, &r->err);
+
+	if (rc == 0 && (strcmp(d->dom.name, offer->name) != 0 ||
+			       memcmp(d->dom.uuid, offer->uuid, sizeof(offer->uuid)) != 0))
+		rc = error_set(&r->err, -EPROTO, NULL, "the offer names two domains, %s and %s",
+			offer->name, d->dom.name);
+	if (rc == 0)
+		rc = drbd_window_init(&d->window, &d->dom, &r->err);
+	return rc ? rc : drbd_window_check(&d->window, &r->err);
+}
+
+static int begin(struct receive *r, const char *json)
+{
+	struct destination *d = &r->dst;
+	int rc = engine_drive(&d->engine, EVENT_ACCEPT, &r->err);
+
+	if (rc)
+		return rc;
+	r->phase = PHASE_BUILDING;
+	log_info("%s comes from %s", d->name, r->peer);
+	rc = d->hv->restore_begin(json, &d->restore, &r->err);
+	return rc ? rc : drbd_window_open(&d->window, &r->err);
+}
+
+static int on_offer(struct receive *r)
+{
+	struct record_offer offer;
+	uint8_t body[16];
+	char *json = NULL;
+	int rc = check_offer(r, &offer);
+
+	if (rc)
+		return rc;
+	json = strndup(offer.json, offer.json_len);
+	if (!json)
+		return error_set(&r->err, -ENOMEM, NULL, "no memory for the offer");
+	rc = open_journal(r, &offer);
+	if (rc == 0)
+		rc = check_domain(r, &offer, json);
+	if (rc == 0 && offer.flags & OFFER_CHECK_ONLY)
+		r->phase = PHASE_END;
+	else if (rc == 0)
+		rc = begin(r, json);
+	free(json);
+	return rc ? rc
+		  : reply(r, RECORD_ACCEPT, body,
+			    record_put_accept(body, sizeof(body), r->dst.engine.entry.term));
+}
+
+static int on_resolve(struct receive *r)
+{
+	struct record_resolve ask;
+	int rc;
+
+	if (!record_get_resolve(&r->rec, &ask))
+		return error_set(&r->err, -EPROTO, NULL, "%s asked what cannot be read", r->peer);
+	rc = destination_resolve(&r->dst, &ask, &r->err);
+	/* A source that hears DONE says GONE. */
+	r->phase = engine_state(&r->dst.engine) == HANDOVER_OWNER && ask.ceded ? PHASE_OWNER
+									       : PHASE_END;
+	return rc;
+}
+
+static int on_head(struct receive *r)
+{
+	return r->dst.hv->restore_head(r->dst.restore, r->rec.body, r->rec.len, &r->err);
+}
+
+static int on_tail(struct receive *r)
+{
+	return r->dst.hv->restore_tail(r->dst.restore, r->rec.body, r->rec.len, &r->err);
+}
+
+static int on_pages(struct receive *r)
+{
+	struct page_batch batch;
+
+	if (!record_get_pages(&r->rec, &batch))
+		return error_set(&r->err, -EPROTO, NULL, "lifeboat-wire passed a bad page batch");
+	r->pages += batch.nr_data;
+	return r->dst.hv->restore_pages(r->dst.restore, &batch, &r->err);
+}
+
+static int on_round(struct receive *r)
+{
+	struct record_round round;
+
+	if (!record_get_round(&r->rec, &round) || round.pages != r->pages)
+		return error_set(&r->err, -EPROTO, NULL, "%s counted %llu pages where %llu came",
+			r->peer, (unsigned long long)round.pages, (unsigned long long)r->pages);
+	return reply(r, RECORD_ROUND_ACK, r->rec.body, r->rec.len);
+}
+
+/* The source's disks are at rest: ours may become writable, and only now. */
+static int on_quiesced(struct receive *r)
+{
+	struct destination *d = &r->dst;
+	int64_t start = clock_ns();
+	int rc = drbd_window_promote(&d->window, &r->err);
+
+	if (rc == 0)
+		rc = d->hv->restore_finish(d->restore, &d->dom, &r->err);
+	if (rc)
+		return rc;
+	d->restore = NULL; /* it stands on its own now */
+	d->done.finish_us = (uint64_t)(clock_ns() - start) / 1000;
+	r->phase = PHASE_READY;
+	return engine_drive(&d->engine, EVENT_COMPLETE, &r->err);
+}
+
+static int on_go(struct receive *r)
+{
+	int rc = destination_go(&r->dst, &r->err);
+
+	r->phase = engine_state(&r->dst.engine) == HANDOVER_OWNER ? PHASE_OWNER : PHASE_END;
+	return rc;
+}
+
+static int on_gone(struct receive *r)
+{
+	destination_close_window(&r->dst);
+	r->phase = PHASE_END;
+	return reply(r, RECORD_CLOSED, NULL, 0);
+}
+
+static int (*const handlers[RECEIVE_PHASES][RECORD_TYPE_END])(struct receive *) = {
+	[PHASE_WAITING] = {[RECORD_OFFER] = on_offer, [RECORD_RESOLVE] = on_resolve},
+	[PHASE_BUILDING] =
+		{
+			[RECORD_HEAD] = on_head,
+			[RECORD_PAGES] = on_pages,
+			[RECORD_TAIL] = on_tail,
+			[RECORD_ROUND] = on_round,
+			[RECORD_QUIESCED] = on_quiesced,
+		},
+	[PHASE_READY] = {[RECORD_GO] = on_go},
+	[PHASE_OWNER] = {[RECORD_GONE] = on_gone},
+};
+
+static int serve(struct receive *r)
+{
+	/* While it builds, a silent source is a slow guest; a dead one is noticed by the link. */
+	static const int64_t patience_ms[RECEIVE_PHASES] = {
+		[PHASE_WAITING] = OFFER_MS,
+		[PHASE_OWNER] = GONE_MS,
+	};
+	int64_t ms = patience_ms[r->phase];
+	int64_t deadline = ms ? deadline_in(ms) : DEADLINE_NEVER;
+	int rc = link_read(WIRE_FD, &r->rec, NULL, deadline, &r->err);
+
+	if (rc)
+		return rc;
+	if (r->rec.type >= RECORD_TYPE_END || !handlers[r->phase][r->rec.type])
+		return error_set(&r->err, -EPROTO, "Run the same lifeboat version on both hosts",
+			"%s sent %s out of turn", r->peer, record_type_name(r->rec.type));
+	return handlers[r->phase][r->rec.type](r);
+}
+
+/*
+ * It ended early. What was being built is taken away and the source told; a finished copy is held
+ * (the source may have ceded, and this may be the last one), unless the source itself gave it up.
+ */
+static void end_early(struct receive *r, int rc)
+{
+	struct destination *d = &r->dst;
+	struct error why = ERROR_INIT;
+	enum handover_event event = rc == -EREMOTEIO ? EVENT_ABORT : EVENT_FAILED;
+
+	log_warn("%s from %s: %s", d->name[0] ? d->name : "a domain", r->peer, r->err.what);
+	d->why = r->err.what;
+	d->fix = r->err.fix;
+	if (r->phase == PHASE_WAITING)
+		/* The journal knows nothing of an offer; of what was asked it may, and REFUSED
+		 * would lie. */
+		destination_turn_away(d, r->rec.type == RECORD_OFFER);
+	else if (!engine_knows(&d->engine, event))
+		log_info("%s stays %s", d->name, handover_state_name(engine_state(&d->engine)));
+	else if (engine_drive(&d->engine, event, &why))
+		log_error("%s: %s", d->name, why.what);
+	/* As OWNER: the source may still be primary, and demotes when its own end is cleaned up. */
+	if (engine_state(&d->engine) == HANDOVER_OWNER)
+		destination_close_window(d);
+}
+
+int main(int argc, char **argv)
+{
+	static struct receive r;
+	int rc;
+
+	log_init("lifeboat-receive");
+	signal(SIGPIPE, SIG_IGN);
+	if (argc != 2) {
+		fprintf(stderr, "lifeboat-receive is started by lifeboatd only\n");
+		return 2;
+	}
+	r.peer = argv[1];
+	destination_init(&r.dst, &r.cfg, WIRE_FD);
+	rc = record_init(&r.rec);
+	if (rc == 0)
+		rc = config_load(&r.cfg, &r.err);
+	if (rc == 0)
+		rc = hypervisor_open(&r.cfg, &r.dst.hv, &r.err);
+	while (rc == 0 && r.phase != PHASE_END)
+		rc = serve(&r);
+	if (rc && r.phase != PHASE_END)
+		end_early(&r, rc);
+	destination_dispose(&r.dst);
+	record_dispose(&r.rec);
+	return rc ? 1 : 0;
+}

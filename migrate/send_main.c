@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * lifeboat-send: the source's engine of one move. lifeboatd starts it with the client's connection
+ * as descriptor 3; it reads the request, moves the domain, reports, and ends.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "migrate/event.h"
+#include "migrate/send.h"
+
+#define CLIENT_FD    3
+#define REQUEST_MS   5000
+#define ACCEPT_MS    60000
+#define READY_MS     180000 /* devices there, with the slowest hotplug scripts */
+#define DONE_MS	     60000
+#define ASK_MS	     60000 /* after a loss at the hand-over; then lifeboatd goes on asking */
+#define ASK_PAUSE_MS 1000
+
+static int parse_request(struct send *s, const json_t *request)
+{
+	const char *domain = NULL, *to = NULL;
+	int max_downtime = 0, check = 0;
+	json_error_t why;
+
+	if (json_unpack_ex((json_t *)(uintptr_t)request, &why, JSON_STRICT, "{s:s, s:s, s?i, s?b}",
+		    "domain", &domain, "host", &to, "max_downtime_ms", &max_downtime, "check_only",
+		    &check) != 0)
+		return error_set(s->err, -EINVAL, NULL, "bad request: %s", why.text);
+	snprintf(s->host, sizeof(s->host), "%s", to);
+	if (!domain_name_valid(domain))
+		return error_set(s->err, -EINVAL, "'hv list' shows the domains",
+			"'%s' is no domain name", domain);
+	snprintf(s->src.name, sizeof(s->src.name), "%s", domain);
+	s->check_only = check;
+	s->max_downtime_ms = max_downtime > 0 ? (uint32_t)max_downtime : s->cfg.max_downtime_ms;
+	return 0;
+}
+
+static int read_request(struct send *s)
+{
+	struct event_reader *reader = calloc(1, sizeof(*reader));
+	json_t *request = NULL;
+	int rc = -ENOMEM;
+
+	if (reader) {
+		reader->fd = s->client;
+		rc = event_next(reader, &request, deadline_in(REQUEST_MS));
+	}
+	rc = rc ? error_sys(s->err, rc, NULL, "no readable request") : parse_request(s, request);
+	json_decref(request);
+	free(reader);
+	return rc;
+}
+
+static int find_peer(struct send *s)
+{
+	s->src.peer = config_peer_by_name(&s->cfg, s->host);
+	if (s->src.peer)
+		return 0;
+	error_set(s->err, -ENOENT, NULL, "no peer '%s' is configured on this host", s->host);
+	error_fix(s->err, "Add it to %s with its address and its key, or correct the name",
+		s->cfg.path);
+	return -ENOENT;
+}
+
+static int find_domain(struct send *s)
+{
+	struct source *src = &s->src;
+	int rc = hypervisor_open(&s->cfg, &src->hv, s->err);
+
+	if (rc == 0)
+		rc = src->hv->find(src->name, &src->dom, s->err);
+	if (rc == 0)
+		rc = src->hv->save_check(&src->dom, s->err);
+	src->here = rc == 0;
+	if (rc == 0 && strlen(src->name) + strlen(SUFFIX_AWAY) >= DOMAIN_NAME_LEN)
+		rc = error_set(s->err, -ENAMETOOLONG, "Give the domain a shorter name",
+			"the name %s is too long to be moved", src->name);
+	if (rc == 0)
+		rc = drbd_window_init(&src->window, &src->dom, s->err);
+	return rc ? rc : drbd_window_check(&src->window, s->err);
+}
+
+/* From here on the move is in the journal, under a token of its own. */
+static int open_journal(struct send *s)
+{
+	struct source *src = &s->src;
+	struct engine *e = &src->engine;
+	int rc = engine_open(e, &s->cfg, src->dom.uuid, source_step, src, s->err);
+
+	if (rc)
+		return rc;
+	if (!engine_knows(e, EVENT_OFFER)) {
+		error_set(s->err, -EBUSY, NULL,
+			"an earlier hand-over of %s with %s is still open (%s)", src->name,
+			e->entry.peer, handover_state_name(engine_state(e)));
+		error_fix(s->err, "migrate resolve %s", src->name);
+		return -EBUSY;
+	}
+	randombytes_buf(e->entry.token, sizeof(e->entry.token));
+	e->entry.term++;
+	snprintf(e->entry.name, sizeof(e->entry.name), "%s", src->name);
+	memcpy(e->entry.peer, src->peer->name, sizeof(e->entry.peer));
+	return 0;
+}
+
+/* Ask the destination, and for a real move write down before that it has begun. */
+static int offer(struct send *s)
+{
+	struct source *src = &s->src;
+	struct journal_entry *entry = &src->engine.entry;
+	struct record_offer offer = {.version = RECORD_VERSION,
+		.flags = s->check_only ? OFFER_CHECK_ONLY : 0,
+		.term = entry->term};
+	char *json = NULL;
+	size_t len;
+	int rc = src->hv->config(&src->dom, &json, s->err);
+
+	if (rc)
+		return rc;
+	snprintf(offer.backend, sizeof(offer.backend), "%s", src->hv->name);
+	memcpy(offer.name, src->name, sizeof(offer.name));
+	memcpy(offer.uuid, src->dom.uuid, sizeof(offer.uuid));
+	memcpy(offer.token, entry->token, sizeof(offer.token));
+	offer.json = json;
+	offer.json_len = (uint32_t)strlen(json);
+	len = record_put_offer(src->rec.body, RECORD_BODY_MAX, &offer);
+	free(json);
+	rc = len ? record_write(src->sock, RECORD_OFFER, src->rec.body, len, deadline_in(ACCEPT_MS))
+		 : -EMSGSIZE;
+	if (rc)
+		return error_sys(s->err, rc, NULL, "cannot offer %s", src->name);
+	rc = link_expect(
+		src->sock, &src->rec, RECORD_ACCEPT, &src->stats, deadline_in(ACCEPT_MS), s->err);
+	if (rc == 0 && (!record_get_accept(&src->rec, &offer.term) || offer.term < entry->term))
+		rc = error_set(s->err, -EPROTO, NULL, "%s sent a bad ACCEPT", src->peer->name);
+	if (rc == 0)
+		entry->term = offer.term;
+	return rc;
+}
+
+/* The stream and all that stands before the commit point. On failure the domain is not ceded. */
+static int stream(struct send *s)
+{
+	struct source *src = &s->src;
+	int rc = drbd_window_open(&src->window, s->err);
+
+	if (rc == 0)
+		rc = send_stream(s);
+	if (rc)
+		return rc;
+	s->at.quiesced = clock_ms();
+	send_progress(s, "building");
+	rc = engine_drive(&src->engine, EVENT_QUIESCED, s->err);
+	if (rc == 0)
+		rc = link_expect(src->sock, &src->rec, RECORD_READY, &src->stats,
+			deadline_in(READY_MS), s->err);
+	s->at.ready = clock_ms();
+	return rc;
+}
+
+/* Ask until the destination answers or it takes too long; only its word leads out of CEDED. */
+static int ask_again(struct send *s)
+{
+	int64_t deadline = deadline_in(ASK_MS);
+	struct error why = ERROR_INIT;
+	int rc;
+
+	send_progress(s, "in doubt, asking");
+	source_disconnect(&s->src);
+	do {
+		why = ERROR_INIT;
+		rc = source_ask(&s->src, &why);
+		if (rc == 0)
+			break;
+		clock_pause(ASK_PAUSE_MS);
+	} while (clock_ms() < deadline);
+	if (rc) {
+		*s->err = ERROR_INIT;
+		error_set(s->err, rc, NULL,
+			"in doubt: the link to %s ended at the hand-over (%.200s)",
+			s->src.peer->name, why.what);
+		error_fix(s->err,
+			"%s stays suspended here; lifeboatd goes on asking %s, and so does 'migrate resolve %s'. If %s is gone for good: 'migrate claim %s'",
+			s->src.name, s->src.peer->name, s->src.name, s->src.peer->name,
+			s->src.name);
+	}
+	return rc;
+}
+
+/* READY was heard: commit, and stay with it until the destination's word. */
+static int commit(struct send *s)
+{
+	struct source *src = &s->src;
+	int rc;
+
+	s->at.go = clock_ms();
+	rc = engine_drive(&src->engine, EVENT_READY, s->err);
+	if (rc == 0)
+		rc = link_expect(src->sock, &src->rec, RECORD_DONE, &src->stats,
+			deadline_in(DONE_MS), s->err);
+	if (rc == 0 && !record_get_done(&src->rec, &s->done))
+		rc = error_set(s->err, -EPROTO, NULL, "%s sent a bad DONE", src->peer->name);
+	s->at.done = clock_ms();
+	if (rc == 0)
+		return engine_drive(&src->engine, EVENT_DONE, s->err);
+	if (rc == -EREMOTEIO || engine_state(&src->engine) != HANDOVER_CEDED)
+		return rc;
+	rc = ask_again(s);
+	s->at.done = clock_ms();
+	if (rc == 0 && engine_state(&src->engine) != HANDOVER_GONE)
+		rc = -EREMOTEIO; /* it was refused after all; s->err has what broke the link */
+	return rc;
+}
+
+static int move(struct send *s)
+{
+	struct source *src = &s->src;
+	int rc = source_connect(src, s->err);
+
+	if (rc == 0 && s->check_only)
+		return offer(s);
+	if (rc == 0)
+		rc = engine_drive(&src->engine, EVENT_OFFER, s->err);
+	if (rc)
+		return rc;
+	rc = offer(s);
+	if (rc == 0)
+		rc = stream(s);
+	if (rc == 0)
+		rc = commit(s);
+	if (rc && !handover_settled(engine_state(&src->engine)))
+		source_give_up(src, rc, s->err);
+	return rc;
+}
+
+int main(void)
+{
+	static struct send s = {.client = CLIENT_FD};
+	struct error err = ERROR_INIT;
+	int rc;
+
+	log_init("lifeboat-send");
+	signal(SIGPIPE, SIG_IGN);
+	s.err = &err;
+	s.at.start = s.at.round = clock_ms();
+	rc = source_init(&s.src, &s.cfg);
+	if (rc == 0)
+		rc = config_load(&s.cfg, &err);
+	if (rc == 0)
+		rc = read_request(&s);
+	if (rc == 0)
+		rc = find_peer(&s);
+	if (rc == 0)
+		rc = find_domain(&s);
+	if (rc == 0)
+		rc = open_journal(&s);
+	if (rc == 0)
+		rc = move(&s);
+	send_result(&s, rc);
+	source_dispose(&s.src);
+	return rc ? 1 : 0;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "migrate/event.h"
+#include "migrate/send.h"
+
+static double mb_per_s(uint64_t pages_per_s)
+{
+	return (double)pages_per_s * PAGE_BYTES / 1e6;
+}
+
+void send_progress(struct send *s, const char *phase)
+{
+	uint64_t left = s->round_dirty > s->round_pages ? s->round_dirty - s->round_pages : 0;
+	int64_t now = clock_ms();
+	uint64_t rate = s->pages_per_s;
+
+	if (!rate && now > s->at.round)
+		rate = s->round_pages * 1000 / (uint64_t)(now - s->at.round);
+	s->last_event = now;
+	event_offer(s->client,
+		json_pack("{s:s, s:s, s:i, s:I, s:f, s:I, s:I, s:I}", "event", "progress", "phase",
+			phase, "round", (int)(s->rounds ? s->rounds - 1 : 0), "pages_left",
+			(json_int_t)left, "mb_per_s", mb_per_s(rate), "dirty_pages_per_s",
+			(json_int_t)s->dirty_per_s, "eta_ms",
+			(json_int_t)(rate ? left * 1000 / rate : 0), "elapsed_ms",
+			(json_int_t)(now - s->at.start)));
+}
+
+static void send_summary(struct send *s)
+{
+	const struct send_times *t = &s->at;
+	json_t *phases = json_pack("{s:I, s:I, s:I, s:I, s:I}", "suspend_ms",
+		(json_int_t)(t->suspended - t->suspending), "last_round_ms",
+		(json_int_t)(t->quiesced - t->suspended), "build_ms",
+		(json_int_t)(t->ready - t->quiesced), "commit_ms", (json_int_t)(t->go - t->ready),
+		"activate_ms", (json_int_t)(t->done - t->go));
+
+	event_send(s->client,
+		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:I, s:I, s:I, s:s, s:o}", "event",
+			"summary", "domain", s->src.name, "from", s->cfg.host, "to",
+			s->src.peer->name, "total_ms", (json_int_t)(clock_ms() - t->start),
+			"downtime_ms", (json_int_t)(t->done - t->suspending), "rounds",
+			(int)s->rounds + 1, "memory_bytes", (json_int_t)s->src.dom.memory_kb * 1024,
+			"pages_sent", (json_int_t)s->pages, "wire_bytes",
+			(json_int_t)s->src.stats.bytes_out, "cipher", s->src.cipher, "pause",
+			phases));
+}
+
+void send_result(struct send *s, int rc)
+{
+	const struct source *src = &s->src;
+
+	if (rc) {
+		error_prefix(s->err, rc == -EREMOTEIO ? src->peer->name : s->cfg.host);
+		log_error("%s to %s: %s", src->name, s->host, s->err->what);
+		event_send_error(s->client, s->err);
+	} else if (s->check_only) {
+		event_send(s->client, json_pack("{s:s, s:s, s:s}", "event", "result", "domain",
+					      src->name, "to", src->peer->name));
+	} else {
+		log_info("%s moved to %s in %lld ms, paused %lld ms", src->name, src->peer->name,
+			(long long)(s->at.done - s->at.start),
+			(long long)(s->at.done - s->at.suspending));
+		send_summary(s);
+	}
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "migrate/source.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/proc.h"
+
+#define SAY_MS	 60000
+#define HEAR_MS	 60000
+#define CLEAN_MS 30000
+
+int source_init(struct source *s, const struct config *cfg)
+{
+	*s = (struct source){.cfg = cfg, .sock = -1, .engine = {.journal = JOURNAL_INIT}};
+	return record_init(&s->rec);
+}
+
+void source_dispose(struct source *s)
+{
+	source_disconnect(s);
+	engine_close(&s->engine);
+	record_dispose(&s->rec);
+}
+
+int source_connect(struct source *s, struct error *err)
+{
+	struct record_link link;
+	int net = link_connect(s->peer, err), rc;
+
+	if (net < 0)
+		return net;
+	rc = link_start(s->cfg, ROLE_SOURCE, s->peer, net, &s->sock, &s->wire, err);
+	fd_close(&net);
+	if (rc == 0)
+		rc = link_expect(s->sock, &s->rec, RECORD_LINK_UP, NULL,
+			deadline_in(LINK_HANDSHAKE_MS + 1000), err);
+	if (rc == 0 && !record_get_link(&s->rec, &link))
+		rc = error_set(err, -EPROTO, NULL, "lifeboat-wire sent a bad LINK_UP");
+	if (rc == 0)
+		memcpy(s->cipher, link.cipher, sizeof(s->cipher));
+	return rc;
+}
+
+void source_disconnect(struct source *s)
+{
+	fd_close(&s->sock);
+	if (s->wire > 0)
+		proc_reap(s->wire, deadline_in(3000));
+	s->wire = 0;
+}
+
+int source_broken(struct source *s, int rc, struct error *err)
+{
+	if (rc == -ETIMEDOUT)
+		return error_set(err, rc, "Check the network between the hosts",
+			"the link to %s takes no data any more", s->peer->name);
+	do {
+		rc = link_read(s->sock, &s->rec, &s->stats, deadline_in(1000), err);
+	} while (rc == 0);
+	return rc;
+}
+
+int source_say(struct source *s, enum record_type type, struct error *err)
+{
+	int rc = record_write(s->sock, type, NULL, 0, deadline_in(SAY_MS));
+
+	return rc ? source_broken(s, rc, err) : 0;
+}
+
+static int rename_to(struct source *s, const char *suffix, struct error *err)
+{
+	char name[2 * DOMAIN_NAME_LEN];
+
+	if (snprintf(name, sizeof(name), "%s%s", s->name, suffix) >= DOMAIN_NAME_LEN)
+		return error_set(err, -ENAMETOOLONG, "Give the domain a shorter name",
+			"the name %s is too long to be moved", s->name);
+	return strcmp(s->dom.name, name) == 0 ? 0 : s->hv->rename(&s->dom, name, err);
+}
+
+/* What the hypervisor knows now: another process may have acted, or the host been restarted. */
+static int look(struct source *s, struct error *err)
+{
+	struct domain now;
+	int rc = hypervisor_find_uuid(s->hv, s->engine.entry.uuid, &now, err);
+
+	s->here = rc == 0;
+	if (rc == 0)
+		s->dom = now;
+	return rc == -ENOENT ? 0 : rc;
+}
+
+static int step_resume(struct source *s, struct error *err)
+{
+	int rc = look(s, err);
+
+	if (rc || !s->here)
+		return rc; /* it ended with this host: a cold start is no matter of the hand-over */
+	rc = rename_to(s, "", err);
+	if (rc == 0 && s->dom.state == DOMAIN_SUSPENDED)
+		rc = s->hv->resume(&s->dom, err);
+	return rc;
+}
+
+static int step_cede(struct source *s, struct error *err)
+{
+	return rename_to(s, SUFFIX_AWAY, err);
+}
+
+static int step_destroy(struct source *s, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	int rc = look(s, err);
+
+	if (rc == 0 && s->here)
+		rc = s->hv->destroy(&s->dom, err);
+	if (rc)
+		return rc;
+	s->here = false;
+	if (drbd_window_demote(&s->window, deadline_in(CLEAN_MS), &why))
+		log_warn("%s", why.what);
+	return 0;
+}
+
+static int step_go(struct source *s, struct error *err)
+{
+	if (s->resolving)
+		return 0; /* asking said it */
+	return source_say(s, RECORD_GO, err);
+}
+
+/* A courtesy: the journal says GONE already. */
+static int step_gone(struct source *s, struct error *err)
+{
+	struct error why = ERROR_INIT;
+
+	(void)err;
+	if (source_say(s, RECORD_GONE, &why) || link_expect(s->sock, &s->rec, RECORD_CLOSED,
+							&s->stats, deadline_in(CLEAN_MS), &why))
+		log_warn("%s did not confirm the end of the move: %s", s->peer->name, why.what);
+	why = ERROR_INIT;
+	if (drbd_window_close(&s->window, deadline_in(CLEAN_MS), &why))
+		log_warn("%s", why.what);
+	return 0;
+}
+
+/* A courtesy, too: a destination that only sees the link end asks for nothing more. */
+static int step_abort(struct source *s, struct error *err)
+{
+	(void)err;
+	if (s->heard || s->resolving || s->sock < 0)
+		return 0;
+	if (record_write(s->sock, RECORD_ABORT, NULL, 0, deadline_in(1000)))
+		log_debug("%s could not be told", s->peer->name);
+	return 0;
+}
+
+static int step_quiesced(struct source *s, struct error *err)
+{
+	return source_say(s, RECORD_QUIESCED, err);
+}
+
+int source_step(void *ctx, enum handover_step step, struct error *err)
+{
+	static int (*const steps[HANDOVER_STEP_KINDS])(struct source *, struct error *) = {
+		[STEP_RESUME] = step_resume,
+		[STEP_CEDE] = step_cede,
+		[STEP_DESTROY] = step_destroy,
+		[STEP_SAY_QUIESCED] = step_quiesced,
+		[STEP_SAY_GO] = step_go,
+		[STEP_SAY_GONE] = step_gone,
+		[STEP_SAY_ABORT] = step_abort,
+	};
+
+	if (!steps[step])
+		return error_set(err, -EPROTO, NULL, "'%s' is no step of a source",
+			handover_step_name(step));
+	return steps[step](ctx, err);
+}
+
+/* Read until the destination's word, or the end of the link. */
+static bool hear_refused(struct source *s)
+{
+	int64_t deadline = deadline_in(HEAR_MS);
+	struct error why = ERROR_INIT;
+	int rc;
+
+	if (s->sock < 0)
+		return false;
+	do {
+		rc = link_read(s->sock, &s->rec, &s->stats, deadline, &why);
+	} while (rc == 0);
+	return rc == -EREMOTEIO && s->rec.type == RECORD_REFUSED;
+}
+
+static void close_window(struct source *s)
+{
+	struct error why = ERROR_INIT;
+
+	if (drbd_window_close(&s->window, deadline_in(CLEAN_MS), &why))
+		log_warn("%s", why.what);
+}
+
+void source_give_up(struct source *s, int rc, struct error *why)
+{
+	struct error err = ERROR_INIT;
+
+	s->heard = rc == -EREMOTEIO;
+	if (engine_state(&s->engine) == HANDOVER_CEDED && !s->heard)
+		return;
+	if (engine_drive(&s->engine, s->heard ? EVENT_REFUSED : EVENT_FAILED, &err)) {
+		log_error("%s: %s", s->name, err.what);
+		error_fix(why, "%s could not be resumed here (%.200s)", s->name, err.what);
+		return;
+	}
+	if (!s->heard)
+		s->heard = hear_refused(s);
+	err = ERROR_INIT;
+	if (s->heard && engine_drive(&s->engine, EVENT_REFUSED, &err))
+		log_warn("%s: %s", s->name, err.what);
+	close_window(s);
+}
+
+static int ask(struct source *s, struct error *err)
+{
+	struct record_resolve resolve = {.ceded = engine_state(&s->engine) == HANDOVER_CEDED};
+	uint8_t body[64];
+	size_t len;
+	int rc;
+
+	memcpy(resolve.uuid, s->engine.entry.uuid, sizeof(resolve.uuid));
+	memcpy(resolve.token, s->engine.entry.token, sizeof(resolve.token));
+	len = record_put_resolve(body, sizeof(body), &resolve);
+	rc = record_write(s->sock, RECORD_RESOLVE, body, len, deadline_in(SAY_MS));
+	return rc ? source_broken(s, rc, err)
+		  : link_read(s->sock, &s->rec, &s->stats, deadline_in(HEAR_MS), err);
+}
+
+int source_ask(struct source *s, struct error *err)
+{
+	struct error said = ERROR_INIT;
+	int rc;
+
+	s->resolving = true;
+	rc = source_connect(s, err);
+	if (rc)
+		goto out;
+	rc = ask(s, &said);
+	if (rc == 0 && s->rec.type == RECORD_DONE)
+		rc = engine_drive(&s->engine, EVENT_DONE, err);
+	else if (rc == -EREMOTEIO && s->rec.type == RECORD_REFUSED)
+		rc = engine_drive(&s->engine, EVENT_REFUSED, err);
+	else
+		rc = error_set(err, rc ? rc : -EPROTO, said.fix, "%s",
+			rc ? said.what : "the other host gave no answer that fits");
+	/* From CEDED the first REFUSED led to ABORTED; it also is the word that ends that. */
+	if (rc == 0 && engine_state(&s->engine) == HANDOVER_ABORTED)
+		rc = engine_drive(&s->engine, EVENT_REFUSED, err);
+	if (rc == 0)
+		close_window(s);
+out:
+	source_disconnect(s);
+	s->resolving = false;
+	return rc;
+}

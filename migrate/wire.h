@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* wire: the parts of lifeboat-wire. */
+#ifndef MIGRATE_WIRE_H
+#define MIGRATE_WIRE_H
+
+#include "migrate/channel.h"
+#include "migrate/link.h"
+
+/* One direction: a unit is read whole, turned over, written whole, then the next one is read. */
+struct pump {
+	int from, to;
+	uint8_t *in;
+	size_t have, need;
+	uint8_t *out;
+	size_t out_len, out_done;
+	size_t unit_head; /* bytes that announce a unit's length */
+	bool ended;	  /* nothing more will come */
+};
+
+struct wire {
+	enum record_role role;
+	char peer[HOST_NAME_LEN];
+	char address[64];
+	enum channel_cipher cipher;
+	struct channel_key seal, open;
+	bool up; /* the peer's first frame was good and the engine knows */
+	uint64_t bytes_out, bytes_in;
+	uint8_t *scratch; /* RECORD_MAX */
+	struct pump outbound, inbound;
+};
+
+/*
+ * wire_handshake.c: prove our key, check the peer's, agree on a cipher; on 0 `w` has its peer,
+ * cipher and keys. `setup` is wiped on every path. Blocks for LINK_HANDSHAKE_MS at most.
+ */
+int wire_handshake(struct wire *w, struct link_setup *setup, struct error *err) WARN_UNUSED;
+
+#endif
