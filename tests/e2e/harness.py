@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Hosts for tests on one machine: each a lifeboatd with a directory, a port and a key of its own.
+
+Everything is on loopback and below one temporary directory; close() ends what was started.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+
+BUILD = pathlib.Path(os.environ.get("LIFEBOAT_BUILD", "build")).resolve()
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_until(what, condition, seconds=20):
+    """Poll an outside condition that offers nothing to wait on (a file, a status)."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited {seconds} s in vain: {what}")
+
+
+class Host:
+    """Below the temporary directory and on loopback; a subclass may put it elsewhere."""
+    build = BUILD
+    address = "127.0.0.1"
+
+    def __init__(self, world, name, options=()):
+        self.name = name
+        self.world = world
+        self.dir = world.dir / name
+        self.make_dir()
+        world.addresses[name] = self.address
+        self.port = free_port()
+        self.options = list(options)
+        self.config = self.dir / "lifeboat.conf"
+        self.daemon = None
+        self.peers = []
+        self.write_config()
+        self.key = self.run("lifeboatd", "--show-key").stdout.strip()
+
+    def make_dir(self):
+        self.dir.mkdir()
+
+    def command(self, program, *args):
+        """The words that start one of our programs on this host."""
+        return [str(self.build / program), *map(str, args)]
+
+    def env(self):
+        return {**os.environ, "LIFEBOAT_CONFIG": str(self.config), "LIFEBOAT_FAULT": str(self.dir / "fault")}
+
+    def write_config(self):
+        lines = [
+            f'host = "{self.name}"',
+            f'listen = "{self.address}"',
+            f"port = {self.port}",
+            f'run_dir = "{self.dir}/run"',
+            f'state_dir = "{self.dir}/state"',
+            'hypervisor = "embedded"',
+            *self.options,
+        ]
+        for name, port, key in self.peers:
+            address = self.world.addresses.get(name, "127.0.0.1")
+            lines.append(f'peer {name} {{ address = "{address}" port = {port} key = "{key}" }}')
+        self.config.write_text("\n".join(lines) + "\n")
+
+    def trust(self, other, key=None, port=None, name=None):
+        self.peers.append((name or other.name, port or other.port, key or other.key))
+        self.write_config()
+
+    def start(self):
+        self.log = open(self.dir / "lifeboatd.log", "ab")
+        self.daemon = subprocess.Popen(self.command("lifeboatd"), env=self.env(), stderr=self.log,
+                                       stdin=subprocess.DEVNULL)
+        wait_until(f"lifeboatd of {self.name}",
+                   lambda: (self.dir / "run/lifeboatd.sock").exists() or self.daemon.poll() is not None)
+        if self.daemon.poll() is not None:
+            raise AssertionError(self.log_text())
+        return self
+
+    def stop(self):
+        if self.daemon:
+            self.daemon.terminate()
+            self.daemon.wait(10)
+            self.daemon = None
+
+    def restart(self):
+        self.stop()
+        return self.start()
+
+    def log_text(self):
+        return (self.dir / "lifeboatd.log").read_text(errors="replace")
+
+    def run(self, program, *args, check=True, timeout=120):
+        result = subprocess.run(self.command(program, *args), env=self.env(), text=True,
+                                stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
+        if check and result.returncode != 0:
+            raise AssertionError(f"{program} {args}: exit {result.returncode}\n{result.stdout}{result.stderr}")
+        return result
+
+    def hv(self, *args, **kwargs):
+        return self.run("hv", *args, **kwargs)
+
+    def migrate(self, *args, **kwargs):
+        return self.run("migrate", *args, **kwargs)
+
+    def popen(self, program, *args, **kwargs):
+        return subprocess.Popen(self.command(program, *args), env=self.env(), text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                **kwargs)
+
+    def domains(self):
+        return {d["name"]: d for d in json.loads(self.hv("list", "--json").stdout)}
+
+    def info(self, name):
+        return json.loads(self.hv("info", name, "--json").stdout)
+
+    def create(self, name="ledger", guest="ledger", memory=64, extra="", lines=()):
+        path = self.dir / f"{name}.cfg"
+        path.write_text("\n".join([f'name = "{name}"', f'kernel = "{self.build}/{guest}"',
+                                   f"memory = {memory}", f'extra = "{extra}"', *lines]) + "\n")
+        self.hv("create", path)
+        return path
+
+
+class Relay:
+    """A link that can be cut: forwards connections to a host, and remembers what the source sent."""
+
+    def __init__(self, port):
+        self.target = port
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+        self.pairs = []
+        self.up = True
+        self.limit = None  # cut by itself after so many bytes
+        self.seen = bytearray()
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                near, _ = self.server.accept()
+            except OSError:
+                return
+            try:
+                far = socket.create_connection(("127.0.0.1", self.target), 5) if self.up else None
+            except OSError:
+                far = None
+            if not far:
+                near.close()
+                continue
+            self.pairs += [near, far]
+            threading.Thread(target=self.forward, args=(near, far, True), daemon=True).start()
+            threading.Thread(target=self.forward, args=(far, near, False), daemon=True).start()
+
+    def forward(self, source, target, remember):
+        try:
+            while data := source.recv(65536):
+                if remember:
+                    self.seen += data
+                    if self.limit is not None and len(self.seen) >= self.limit:
+                        self.cut()
+                target.sendall(data)
+        except OSError:
+            pass
+        for s in (source, target):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def cut(self):
+        self.up = False
+        self.limit = None
+        for s in self.pairs:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def mend(self):
+        self.up = True
+        self.seen.clear()
+
+    def close(self):
+        self.cut()
+        self.server.close()
+        for s in self.pairs:
+            s.close()
+
+
+class World:
+    """hosta and hostb, paired, running; a context manager."""
+
+    def __init__(self, options_a=(), options_b=(), keep=False, host=Host):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="lifeboat-"))
+        self.keep = keep
+        self.addresses = {}
+        self.a = host(self, "hosta", options_a)
+        self.b = host(self, "hostb", options_b)
+        self.a.trust(self.b)
+        self.b.trust(self.a)
+
+    def __enter__(self):
+        self.a.start()
+        self.b.start()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind:
+            for host in (self.a, self.b):
+                print(f"--- log of {host.name}\n{host.log_text()}")
+        self.close()
+
+    def close(self):
+        for host in (self.a, self.b):
+            if host.config.exists():
+                for name in host.domains():
+                    host.hv("destroy", name, check=False)
+            host.stop()
+        reports = self.sanitizer_reports()
+        if not self.keep:
+            shutil.rmtree(self.dir, ignore_errors=True)
+        if reports:
+            raise AssertionError("\n".join(reports))
+
+    def sanitizer_reports(self):
+        """What ASan or UBSan wrote into the log of a daemon, an engine or a vmm: nobody else reads those."""
+        return [f"{path.name}: {line}" for path in self.dir.glob("**/*.log")
+                for line in path.read_text(errors="replace").splitlines()
+                if "Sanitizer" in line or "runtime error:" in line]
+
+    def where(self, name):
+        """The hosts on which a domain of this very name runs or waits."""
+        return [h.name for h in (self.a, self.b) if name in h.domains()]
+
+
+def wait_ticks(host, name, more=2, seconds=30):
+    """Wait until the guest has reported `more` ticks from now; the last info."""
+    start = host.info(name)["tick"]
+    return wait_until(f"{name} ticks on {host.name}",
+                      lambda: (i := host.info(name))["tick"] >= start + more and i, seconds)
+
+
+def end_process(process):
+    if process.poll() is None:
+        process.send_signal(signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "test.h"
+
+#include "migrate/codec.h"
+
+#define TABLE_AT(nr) (8 + 8 * (size_t)(nr)) /* where the descriptors begin */
+
+static uint8_t data[PAGE_BATCH_MAX * PAGE_BYTES];
+static uint8_t wire[RECORD_BODY_MAX], local[RECORD_BODY_MAX];
+static struct page_batch batch, got;
+
+/* The pages that memory is made of: empty, text and tables, noise, and the odd corners. */
+static void fill_page(struct test_random *random, uint8_t *page)
+{
+	memset(page, 0, PAGE_BYTES);
+	switch (test_random_below(random, 6)) {
+	case 0: /* zero */
+		break;
+	case 1: /* zero but for one byte, anywhere */
+		page[test_random_below(random, PAGE_BYTES)] = 1;
+		break;
+	case 2: /* compressible */
+		for (unsigned i = 0; i < PAGE_BYTES; i++)
+			page[i] = (uint8_t)(i / 16);
+		break;
+	case 3: /* noise, then nothing: about at the limit of what compression gains */
+		test_random_fill(random, page, PAGE_BYTES - test_random_below(random, 64));
+		break;
+	case 4:
+		memset(page, (int)test_random_below(random, 256), PAGE_BYTES);
+		break;
+	default:
+		test_random_fill(random, page, PAGE_BYTES);
+	}
+}
+
+static void fill_batch(struct test_random *random, uint32_t nr)
+{
+	static const uint8_t types[] = {0, 1, 2, 3, 4, 9, 10, 11, 12, 13, 14, 15};
+
+	batch = (struct page_batch){.nr = nr, .data = data};
+	for (uint32_t i = 0; i < nr; i++) {
+		batch.entry[i] = (uint64_t)types[test_random_below(random, COUNT(types))]
+					 << PAGE_TYPE_SHIFT |
+				 (test_random_next(random) & PAGE_PFN_MASK);
+		if (page_has_data(batch.entry[i]))
+			fill_page(random, data + PAGE_BYTES * (size_t)batch.nr_data++);
+	}
+}
+
+/* Decode from and into buffers that end exactly where they may be touched last. */
+static ssize_t decode(const uint8_t *body, size_t len)
+{
+	uint8_t *exact = test_exact_copy(body, len);
+	ssize_t n = codec_decode(exact, len, local);
+
+	free(exact);
+	if (n < 0)
+		assert_int_equal(n, -EBADMSG);
+	return n;
+}
+
+/* A decoded body is one that the engine accepts. */
+static void check_valid(ssize_t len)
+{
+	struct record rec = {.type = RECORD_PAGES, .len = (uint32_t)len, .body = local};
+
+	assert_true(len > 0 && (size_t)len <= RECORD_BODY_MAX);
+	assert_true(record_get_pages(&rec, &got));
+}
+
+static void test_round_trip(void **state)
+{
+	struct test_random random = TEST_RANDOM(5);
+
+	(void)state;
+	for (int pass = 0; pass < 150; pass++) {
+		size_t len;
+
+		fill_batch(&random,
+			pass ? 1 + test_random_below(&random, PAGE_BATCH_MAX) : PAGE_BATCH_MAX);
+		len = codec_encode(&batch, wire, sizeof(wire));
+		assert_true(len > 0);
+		check_valid(decode(wire, len));
+		assert_int_equal(got.nr, batch.nr);
+		assert_int_equal(got.nr_data, batch.nr_data);
+		assert_memory_equal(got.entry, batch.entry, 8 * (size_t)batch.nr);
+		assert_memory_equal(got.data, data, PAGE_BYTES * (size_t)batch.nr_data);
+	}
+}
+
+static void one_page(const void *contents)
+{
+	batch = (struct page_batch){.nr = 1, .nr_data = 1, .entry = {0x1234}, .data = data};
+	memcpy(data, contents, PAGE_BYTES);
+}
+
+/* Each kind where it belongs, and the sizes that docs/wire-format.md promises. */
+static void test_kinds(void **state)
+{
+	struct test_random random = TEST_RANDOM(6);
+	uint8_t page[PAGE_BYTES] = {0};
+	size_t len;
+
+	(void)state;
+	one_page(page);
+	assert_int_equal(codec_encode(&batch, wire, sizeof(wire)), 20);
+	assert_memory_equal(wire, "\1\0\0\0\0\0\0\0\x34\x12\0\0\0\0\0\0\1\0\0\0", 20);
+	page[4095] = 1;
+	one_page(page);
+	len = codec_encode(&batch, wire, sizeof(wire));
+	assert_true(len > 20 && len < 100);
+	assert_int_equal(wire[16], PAGE_KIND_LZ4);
+	assert_int_equal(wire[18] | wire[19] << 8, len - 20);
+	test_random_fill(&random, page, sizeof(page));
+	one_page(page);
+	assert_int_equal(codec_encode(&batch, wire, sizeof(wire)), 20 + PAGE_BYTES);
+	assert_memory_equal(wire + 16, "\2\0\0\x10", 4);
+	assert_memory_equal(wire + 20, page, PAGE_BYTES);
+	batch = (struct page_batch){.nr = 1, .entry = {UINT64_C(0xf) << PAGE_TYPE_SHIFT}};
+	assert_int_equal(codec_encode(&batch, wire, sizeof(wire)), 16);
+}
+
+/* The worst batch there is fits, and in less room encode gives up instead of overrunning. */
+static void test_room(void **state)
+{
+	struct test_random random = TEST_RANDOM(7);
+	size_t len;
+
+	(void)state;
+	fill_batch(&random, 3);
+	for (uint32_t i = 0; i < 3; i++)
+		batch.entry[i] = i;
+	batch.nr_data = 3;
+	memset(data, 0, PAGE_BYTES);
+	memset(data + PAGE_BYTES, 7, PAGE_BYTES);
+	test_random_fill(&random, data + 2 * (size_t)PAGE_BYTES, PAGE_BYTES);
+	len = codec_encode(&batch, wire, sizeof(wire));
+	for (size_t size = 0; size < len; size++) {
+		uint8_t *small = malloc(size ? size : 1);
+
+		assert_int_equal(codec_encode(&batch, small, size), 0);
+		free(small);
+	}
+	batch = (struct page_batch){.nr = PAGE_BATCH_MAX, .nr_data = PAGE_BATCH_MAX, .data = data};
+	test_random_fill(&random, data, sizeof(data));
+	len = codec_encode(&batch, wire, sizeof(wire));
+	assert_int_equal(len, 8 + (8 + 4 + PAGE_BYTES) * (size_t)PAGE_BATCH_MAX);
+	check_valid(decode(wire, len));
+	batch.nr = PAGE_BATCH_MAX + 1;
+	assert_int_equal(codec_encode(&batch, wire, sizeof(wire)), 0);
+	batch.nr = 1;
+	batch.nr_data = 2;
+	assert_int_equal(codec_encode(&batch, wire, sizeof(wire)), 0);
+}
+
+/* Three pages, one of each kind: every truncation and every changed byte is refused or harmless. */
+static size_t small_batch(void)
+{
+	struct test_random random = TEST_RANDOM(8);
+
+	batch = (struct page_batch){.nr = 4, .nr_data = 3, .data = data};
+	batch.entry[0] = 1;
+	batch.entry[1] = UINT64_C(0xe) << PAGE_TYPE_SHIFT | 2;
+	batch.entry[2] = UINT64_C(0x9) << PAGE_TYPE_SHIFT | 3;
+	batch.entry[3] = 4;
+	memset(data, 0, sizeof(data));
+	for (unsigned i = 0; i < PAGE_BYTES; i += 8)
+		data[PAGE_BYTES + i] = (uint8_t)i;
+	test_random_fill(&random, data + 2 * (size_t)PAGE_BYTES, PAGE_BYTES);
+	return codec_encode(&batch, wire, sizeof(wire));
+}
+
+static void test_truncated(void **state)
+{
+	size_t len = small_batch();
+
+	(void)state;
+	for (size_t cut = 0; cut < len; cut++)
+		assert_int_equal(decode(wire, cut), -EBADMSG);
+	assert_true(decode(wire, len) > 0);
+	wire[len] = 0;
+	assert_int_equal(decode(wire, len + 1), -EBADMSG);
+}
+
+static void test_changed(void **state)
+{
+	size_t len = small_batch(), head = TABLE_AT(4) + 3 * 4;
+
+	(void)state;
+	for (size_t at = 0; at < len; at++) {
+		/* All values where it counts, a few in the mass of page contents. */
+		unsigned step = at < head + 64 ? 1 : 85;
+
+		for (unsigned flip = 1; flip < 256; flip += step) {
+			ssize_t n;
+
+			wire[at] ^= (uint8_t)flip;
+			n = decode(wire, len);
+			if (n >= 0)
+				check_valid(n);
+			wire[at] ^= (uint8_t)flip;
+		}
+	}
+}
+
+static void put_one(
+	struct wire_writer *w, uint64_t entry, unsigned kind, unsigned reserved, size_t len)
+{
+	*w = wire_writer(wire, sizeof(wire));
+	wire_put_u32(w, 1);
+	wire_put_u32(w, 0);
+	wire_put_u64(w, entry);
+	wire_put_u8(w, (uint8_t)kind);
+	wire_put_u8(w, (uint8_t)reserved);
+	wire_put_u16(w, (uint16_t)len);
+}
+
+/* Every kind with every length it must not have; the body is there, so only the rule refuses it. */
+static void test_descriptors(void **state)
+{
+	uint8_t page[PAGE_BYTES];
+	struct wire_writer w;
+
+	(void)state;
+	memset(page, 0, sizeof(page));
+	for (unsigned kind = 0; kind < 256; kind++)
+		for (size_t len = 0; len <= PAGE_BYTES; len += len < 3 || len > 4093 ? 1 : 4091) {
+			bool good = (kind == PAGE_KIND_ZERO && len == 0) ||
+				    (kind == PAGE_KIND_RAW && len == PAGE_BYTES);
+
+			put_one(&w, 0, kind, 0, len);
+			wire_put_bytes(&w, page, len);
+			assert_int_equal(decode(wire, wire_writer_len(&w)) > 0, good);
+			put_one(&w, 0, kind, 1, len);
+			wire_put_bytes(&w, page, len);
+			assert_int_equal(decode(wire, wire_writer_len(&w)), -EBADMSG);
+		}
+	put_one(&w, 0, PAGE_KIND_ZERO, 0, 0);
+	wire[4] = 1; /* reserved field of the batch */
+	assert_int_equal(decode(wire, wire_writer_len(&w)), -EBADMSG);
+}
+
+static void test_entries(void **state)
+{
+	struct wire_writer w;
+
+	(void)state;
+	for (unsigned type = 0; type < 16; type++) {
+		bool good = type < 5 || type > 8, empty = type > 12;
+
+		put_one(&w, (uint64_t)type << PAGE_TYPE_SHIFT, PAGE_KIND_ZERO, 0, 0);
+		assert_int_equal(decode(wire, wire_writer_len(&w)) > 0, good && !empty);
+		assert_int_equal(decode(wire, TABLE_AT(1)) > 0, good && empty);
+	}
+	for (unsigned bit = 52; bit < 60; bit++) {
+		put_one(&w, UINT64_C(1) << bit, PAGE_KIND_ZERO, 0, 0);
+		assert_int_equal(decode(wire, wire_writer_len(&w)), -EBADMSG);
+	}
+	put_one(&w, PAGE_PFN_MASK, PAGE_KIND_ZERO, 0, 0);
+	assert_true(decode(wire, wire_writer_len(&w)) > 0);
+}
+
+/* LZ4 that inflates to less or more than a page: the literal run is our own, byte by byte. */
+static void test_wrong_inflated_size(void **state)
+{
+	struct wire_writer w;
+
+	(void)state;
+	for (int delta = -1; delta <= 1; delta++) {
+		/* one literal 'A', a match of 4090+delta at distance 1, then the last 5 literals */
+		unsigned match = (unsigned)(4090 + delta) - 4 - 15;
+
+		put_one(&w, 0, PAGE_KIND_LZ4, 0, 1 + 1 + 2 + match / 255 + 1 + 1 + 5);
+		wire_put_bytes(&w,
+			"\x1f"
+			"A"
+			"\x01\x00",
+			4);
+		for (unsigned i = 0; i < match / 255; i++)
+			wire_put_u8(&w, 255);
+		wire_put_u8(&w, (uint8_t)(match % 255));
+		wire_put_bytes(&w,
+			"\x50"
+			"AAAAA",
+			6);
+		assert_int_equal(decode(wire, wire_writer_len(&w)) > 0, delta == 0);
+	}
+}
+
+static void test_counts(void **state)
+{
+	static const uint32_t counts[] = {0, PAGE_BATCH_MAX + 1, 0x10000, UINT32_MAX};
+
+	(void)state;
+	memset(wire, 0, sizeof(wire));
+	for (size_t i = 0; i < COUNT(counts); i++) {
+		struct wire_writer w = wire_writer(wire, sizeof(wire));
+
+		wire_put_u32(&w, counts[i]);
+		for (size_t len = 0; len < 8192; len += 4)
+			assert_int_equal(decode(wire, len), -EBADMSG);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_changed),
+		cmocka_unit_test(test_descriptors),
+		cmocka_unit_test(test_entries),
+		cmocka_unit_test(test_wrong_inflated_size),
+		cmocka_unit_test(test_counts),
+	};
+
+	return cmocka_run_group_tests_name("codec", tests, NULL, NULL);
+}
