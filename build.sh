@@ -9,6 +9,7 @@ BUILD_PACKAGES="gcc meson ninja-build pkg-config libxen-dev libsodium-dev liblz4
 	libnl-route-3-dev libjansson-dev libconfuse-dev libseccomp-dev libcmocka-dev"
 TEST_PACKAGES="python3 python3-cryptography python3-lz4 iproute2 tcpdump iputils-ping xen-utils-4.17"
 LINT_PACKAGES="clang-format cppcheck shellcheck mandoc python3"
+BENCH_PACKAGES="python3 iproute2 lz4 openssh-client openssh-server qemu-system-x86 seabios"
 FUZZ_PACKAGES="clang libclang-rt-14-dev"
 
 die() {
@@ -80,6 +81,29 @@ tests_local() {
 	return $failed
 }
 
+# A benchmark is niced: it measures CPU seconds, and others may be at work here.
+bench() {
+	local name=${1:-stream}
+	[ $# -eq 0 ] || shift
+	case $name in
+	stream)
+		# shellcheck disable=SC2086
+		need $BENCH_PACKAGES
+		build
+		ninja --quiet -C "$BUILD" bench-stream | sed '/no work to do/d'
+		exec nice -n 10 python3 tests/bench/stream.py "$BUILD" "$@"
+		;;
+	help)
+		cat <<'EOF'
+usage: ./build.sh bench [stream] [--mib N] [--runs N] [--only lifeboat] [IMAGE...]
+  stream  five memory images from one process to another over loopback, by lifeboat, QEMU and ssh (default)
+Figures go to build/bench-NAME.json too. On Debian as root it installs the peers: openssh-server and qemu-system-x86.
+EOF
+		;;
+	*) die "no benchmark '$name'; './build.sh bench help' lists them" ;;
+	esac
+}
+
 usage() {
 	cat <<'EOF'
 usage: ./build.sh [COMMAND]
@@ -87,6 +111,7 @@ usage: ./build.sh [COMMAND]
   demo         move a running guest between two hosts on this machine
   test         all tests that any machine can run, plain and under sanitizers
   test lab     the tests on two real Xen hosts under emulation (long)
+  bench [NAME [ARGUMENTS]]  measure beside peers; './build.sh bench help' lists the names
   fuzz [SECS]  run every fuzz target for SECS seconds each (default 30)
   lint         formatting, static analysis, shell scripts, manual pages, house rules
   format       apply clang-format
@@ -113,6 +138,7 @@ test)
 	*) tests_local "$@" ;;
 	esac
 	;;
+bench) bench "$@" ;;
 fuzz)
 	# shellcheck disable=SC2086
 	need $BUILD_PACKAGES $FUZZ_PACKAGES

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The whole path of a page: a process that reads it as an engine does, lifeboat-wire, TCP over
+ * loopback, lifeboat-wire, and a process that builds a domain's memory of it.
+ */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/proc.h"
+#include "migrate/hostkey.h"
+#include "migrate/link.h"
+#include "tests/bench/bench.h"
+
+#define PATIENCE_MS 120000
+
+/* Seen by all three processes. */
+struct shared {
+	struct bench_path result;
+	struct error why;
+};
+
+struct ends {
+	struct config cfg[2]; /* source, destination */
+	int net[2];
+	const uint8_t *memory; /* at the source */
+	uint8_t *copy;	       /* at the destination */
+	size_t len;
+	struct shared *shared;
+};
+
+static struct bench_use use_of(int who)
+{
+	struct rusage use = {0};
+
+	getrusage(who, &use);
+	return (struct bench_use){
+		.user = (double)use.ru_utime.tv_sec + (double)use.ru_utime.tv_usec * 1e-6,
+		.system = (double)use.ru_stime.tv_sec + (double)use.ru_stime.tv_usec * 1e-6,
+	};
+}
+
+static struct bench_use since(int who, struct bench_use before)
+{
+	struct bench_use now = use_of(who);
+
+	return (struct bench_use){now.user - before.user, now.system - before.system};
+}
+
+static int send_all(struct ends *e, int sock, struct record *rec, struct record_stats *stats)
+{
+	struct page_batch batch = {0};
+	uint64_t pages = e->len / PAGE_BYTES, sent = 0;
+	const struct record_round mark = {.round = 0, .pages = pages};
+	struct error *err = &e->shared->why;
+	uint8_t body[32];
+	int rc = 0;
+
+	batch.data = malloc((size_t)PAGE_BATCH_MAX * PAGE_BYTES);
+	if (!batch.data)
+		return -ENOMEM;
+	while (rc == 0 && sent < pages) {
+		uint64_t left = pages - sent;
+
+		batch.nr = batch.nr_data = left < PAGE_BATCH_MAX ? (uint32_t)left : PAGE_BATCH_MAX;
+		for (uint32_t i = 0; i < batch.nr; i++)
+			batch.entry[i] = sent + i;
+		/* The guest may write meanwhile: an engine takes one copy. */
+		memcpy(batch.data, e->memory + sent * PAGE_BYTES, (size_t)batch.nr * PAGE_BYTES);
+		rc = record_write_pages(sock, &batch, deadline_in(PATIENCE_MS));
+		sent += batch.nr;
+	}
+	free(batch.data);
+	if (rc == 0)
+		rc = record_write(sock, RECORD_ROUND, body,
+			record_put_round(body, sizeof(body), &mark), deadline_in(PATIENCE_MS));
+	return rc ? rc
+		  : link_expect(sock, rec, RECORD_ROUND_ACK, stats, deadline_in(PATIENCE_MS), err);
+}
+
+static int source(struct ends *e)
+{
+	struct bench_path *result = &e->shared->result;
+	struct error *err = &e->shared->why;
+	struct record_stats stats = {0};
+	struct bench_use before;
+	struct record_link link;
+	struct record rec;
+	int64_t start;
+	pid_t wire;
+	int sock, rc = record_init(&rec);
+
+	if (rc == 0)
+		rc = link_start(
+			&e->cfg[0], ROLE_SOURCE, &e->cfg[0].peer[0], e->net[0], &sock, &wire, err);
+	fd_close(&e->net[0]);
+	if (rc == 0)
+		rc = link_expect(sock, &rec, RECORD_LINK_UP, NULL, deadline_in(PATIENCE_MS), err);
+	if (rc || !record_get_link(&rec, &link))
+		return rc ? rc : -EPROTO;
+	memcpy(result->cipher, link.cipher, sizeof(result->cipher));
+	before = use_of(RUSAGE_SELF);
+	start = clock_ns();
+	rc = send_all(e, sock, &rec, &stats);
+	result->wall = (double)(clock_ns() - start) * 1e-9;
+	result->source = since(RUSAGE_SELF, before);
+	result->wire_bytes = stats.bytes_out;
+	fd_close(&sock);
+	proc_reap(wire, deadline_in(PATIENCE_MS));
+	result->source_wire = use_of(RUSAGE_CHILDREN);
+	return rc;
+}
+
+static bool is_zero(const uint8_t *page)
+{
+	return page[0] == 0 && memcmp(page, page + 1, PAGE_BYTES - 1) == 0;
+}
+
+/* As a builder does; memory that was never written needs no zeros. */
+static int build(struct ends *e, const struct record *rec)
+{
+	static struct page_batch batch;
+
+	if (!record_get_pages(rec, &batch))
+		return -EPROTO;
+	for (uint32_t i = 0; i < batch.nr_data; i++) {
+		const uint8_t *page = batch.data + (size_t)i * PAGE_BYTES;
+
+		if (batch.entry[i] >= e->len / PAGE_BYTES)
+			return -EPROTO;
+		if (!is_zero(page))
+			memcpy(e->copy + batch.entry[i] * PAGE_BYTES, page, PAGE_BYTES);
+	}
+	return 0;
+}
+
+static int receive_all(struct ends *e, int sock, struct record *rec)
+{
+	struct error *err = &e->shared->why;
+
+	for (;;) {
+		int rc = link_read(sock, rec, NULL, deadline_in(PATIENCE_MS), err);
+
+		if (rc)
+			return rc;
+		if (rec->type == RECORD_PAGES)
+			rc = build(e, rec);
+		else if (rec->type == RECORD_ROUND)
+			return record_write(sock, RECORD_ROUND_ACK, rec->body, rec->len,
+				deadline_in(PATIENCE_MS));
+		if (rc)
+			return rc;
+	}
+}
+
+static int destination(struct ends *e)
+{
+	struct bench_path *result = &e->shared->result;
+	struct bench_use before;
+	struct record rec;
+	pid_t wire;
+	int sock, rc = record_init(&rec);
+
+	if (rc == 0)
+		rc = link_start(&e->cfg[1], ROLE_DESTINATION, NULL, e->net[1], &sock, &wire,
+			&e->shared->why);
+	fd_close(&e->net[1]);
+	if (rc)
+		return rc;
+	before = use_of(RUSAGE_SELF);
+	rc = receive_all(e, sock, &rec);
+	/* The source closes first: what it has to say is said. */
+	while (rc == 0 && record_read(sock, &rec, deadline_in(PATIENCE_MS)) == 0)
+		;
+	result->destination = since(RUSAGE_SELF, before);
+	fd_close(&sock);
+	proc_reap(wire, deadline_in(PATIENCE_MS));
+	result->destination_wire = use_of(RUSAGE_CHILDREN);
+	return rc;
+}
+
+static int connect_ends(int net[static 2])
+{
+	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(sa);
+	int server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	net[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (server < 0 || net[0] < 0 || bind(server, (struct sockaddr *)&sa, len) < 0 ||
+		listen(server, 1) < 0 || getsockname(server, (struct sockaddr *)&sa, &len) < 0 ||
+		connect(net[0], (struct sockaddr *)&sa, len) < 0)
+		return -errno;
+	net[1] = accept4(server, NULL, NULL, SOCK_CLOEXEC);
+	fd_close(&server);
+	link_tune(net[0]);
+	link_tune(net[1]);
+	return net[1] < 0 ? -errno : 0;
+}
+
+/* Two hosts that know each other, their keys in directories of their own. */
+static int make_hosts(struct ends *e, const char *dir, struct error *err)
+{
+	uint8_t secret[HOST_KEY_LEN], public_key[2][HOST_KEY_LEN];
+
+	for (int i = 0; i < 2; i++) {
+		int rc;
+
+		snprintf(e->cfg[i].state_dir, sizeof(e->cfg[i].state_dir), "%.150s/%d", dir, i);
+		snprintf(e->cfg[i].wire_user, sizeof(e->cfg[i].wire_user), "nobody");
+		rc = hostkey_load(&e->cfg[i], secret, public_key[i], err);
+		if (rc)
+			return rc;
+	}
+	for (int i = 0; i < 2; i++) {
+		e->cfg[i].nr_peers = 1;
+		snprintf(e->cfg[i].peer[0].name, HOST_NAME_LEN, "host%d", 1 - i);
+		memcpy(e->cfg[i].peer[0].key, public_key[1 - i], HOST_KEY_LEN);
+	}
+	return 0;
+}
+
+static void remove_hosts(const struct ends *e, const char *dir)
+{
+	char path[256];
+
+	for (int i = 0; i < 2; i++) {
+		snprintf(path, sizeof(path), "%.199s/host.key", e->cfg[i].state_dir);
+		unlink(path);
+		rmdir(e->cfg[i].state_dir);
+	}
+	rmdir(dir);
+}
+
+static pid_t start(int (*end)(struct ends *), struct ends *e, int *not_ours)
+{
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (pid == 0) {
+		fd_close(not_ours);
+		_exit(end(e) ? 1 : 0);
+	}
+	return pid;
+}
+
+static int run(struct ends *e)
+{
+	pid_t pid[2];
+	int failed = 0, rc = connect_ends(e->net);
+
+	if (rc)
+		return rc;
+	pid[0] = start(source, e, &e->net[1]);
+	pid[1] = start(destination, e, &e->net[0]);
+	fd_close(&e->net[0]);
+	fd_close(&e->net[1]);
+	for (int i = 0; i < 2; i++) {
+		int status = 1;
+
+		if (pid[i] < 0 || waitpid(pid[i], &status, 0) < 0 || status)
+			failed = 1;
+	}
+	return failed ? -EIO : 0;
+}
+
+static void *shared_memory(size_t len)
+{
+	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int bench_path(const uint8_t *memory, size_t len, struct bench_path *out, struct error *err)
+{
+	static struct ends e;
+	char dir[] = "/tmp/lifeboat-bench.XXXXXX";
+	int rc;
+
+	e = (struct ends){.net = {-1, -1}, .memory = memory, .len = len};
+	e.copy = shared_memory(len);
+	e.shared = shared_memory(sizeof(*e.shared));
+	if (!e.copy || !e.shared || !mkdtemp(dir))
+		return error_sys(err, -ENOMEM, NULL, "cannot set up two hosts");
+	rc = make_hosts(&e, dir, err);
+	if (rc == 0)
+		rc = run(&e);
+	if (rc)
+		error_set(err, rc, NULL, "the transfer failed: %s", e.shared->why.what);
+	else if (memcmp(e.copy, memory, len) != 0)
+		rc = error_set(err, -EBADMSG, NULL, "what arrived is not what was sent");
+	*out = e.shared->result;
+	remove_hosts(&e, dir);
+	munmap(e.copy, len);
+	munmap(e.shared, sizeof(*e.shared));
+	return rc;
+}
