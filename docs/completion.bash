@@ -75,7 +75,7 @@ _migrate() {
 	--max-downtime) return ;;
 	esac
 	if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
-		_lifeboat_reply "--json --quiet --dry-run --yes --max-downtime --config --help --usage --version"
+		_lifeboat_reply "--json --quiet --check --dry-run --force --yes --max-downtime --config --help --usage --version"
 		return
 	fi
 	case $(_lifeboat_count) in

@@ -19,8 +19,14 @@ extern struct embedded_host embedded_host;
 int embedded_list(const struct embedded_host *host, struct vmm_reply **list, size_t *nr,
 	struct error *err) WARN_UNUSED;
 
-/* embedded_check.c: memory, name and UUID free, bridges and disks there. Changes nothing. */
+/*
+ * embedded_check.c: memory, name and UUID free, bridges and disks there. 0 also when something was
+ * found. Changes nothing.
+ */
 int embedded_check(const struct embedded_host *host, const struct domain_spec *spec,
+	struct findings *found, struct error *err) WARN_UNUSED;
+/* The same for those who stop at the first blocker, which is `err` then. */
+int embedded_check_all(const struct embedded_host *host, const struct domain_spec *spec,
 	struct error *err) WARN_UNUSED;
 int embedded_memory_kb(const struct embedded_host *host, uint64_t *free_kb, uint64_t *total_kb,
 	struct error *err) WARN_UNUSED;
@@ -37,10 +43,11 @@ int embedded_spawn(const struct embedded_host *host, const char *name, const cha
 int embedded_create(const char *file, bool paused, struct domain *dom, struct error *err);
 int embedded_create_check(const char *file, struct domain *dom, struct error *err);
 int embedded_console(const struct domain *dom, struct error *err);
-int embedded_save_check(const struct domain *dom, struct error *err);
+int embedded_save_check(const struct domain *dom, struct findings *found, struct error *err);
 int embedded_save(
 	const struct domain *dom, const struct hv_save_hooks *hooks, void *ctx, struct error *err);
-int embedded_restore_check(const char *json, struct domain *dom, struct error *err);
+int embedded_restore_check(
+	const char *json, struct domain *dom, struct findings *found, struct error *err);
 int embedded_restore_begin(const char *json, struct hv_restore **restore, struct error *err);
 int embedded_restore_head(struct hv_restore *r, const void *data, size_t len, struct error *err);
 int embedded_restore_pages(struct hv_restore *r, const struct page_batch *batch, struct error *err);

@@ -75,19 +75,20 @@ int embedded_memory_kb(
 }
 
 static int check_memory(const struct embedded_host *host, const struct domain_spec *spec,
-	const struct vmm_reply *list, size_t nr, struct error *err)
+	const struct vmm_reply *list, size_t nr, struct findings *found, struct error *err)
 {
 	uint64_t free_kb, total_kb, need_kb = spec->memory_mb << 10;
 	int rc = memory_kb(host, list, nr, &free_kb, &total_kb, err);
 
 	if (rc || need_kb <= free_kb)
 		return rc;
-	return error_set(err, -ENOMEM,
+	findings_add(found, FINDING_BLOCKER, "memory",
 		host->memory_mb
 			? "Stop a domain here, or raise embedded_memory in the configuration"
 			: "Stop a domain or a program here, or give the domain less memory",
 		"domain `%s' needs %llu MiB of memory, %llu MiB are free here", spec->name,
 		(unsigned long long)spec->memory_mb, (unsigned long long)free_kb >> 10);
+	return 0;
 }
 
 /* A domain that is called NAME, or will be when its move is done. */
@@ -99,21 +100,31 @@ static bool same_name(const char *there, const char *name)
 	       (there[len] == '\0' || strcmp(there + len, SUFFIX_INCOMING) == 0);
 }
 
-static int check_identity(
-	const struct domain_spec *spec, const struct vmm_reply *list, size_t nr, struct error *err)
+static void check_identity(const struct domain_spec *spec, const struct vmm_reply *list, size_t nr,
+	struct findings *found)
 {
 	for (size_t i = 0; i < nr; i++) {
 		const struct domain *dom = &list[i].dom;
 
 		if (same_name(dom->name, spec->name))
-			return error_set(err, -EEXIST,
+			findings_add(found, FINDING_BLOCKER, "name",
 				"Destroy or rename that one, or choose another name",
 				"a domain named `%s' exists on this host", dom->name);
-		if (memcmp(dom->uuid, spec->uuid, DOMAIN_UUID_LEN) == 0)
-			return error_set(err, -EEXIST, "Destroy that one, or choose another uuid",
+		else if (memcmp(dom->uuid, spec->uuid, DOMAIN_UUID_LEN) == 0)
+			findings_add(found, FINDING_BLOCKER, "uuid",
+				"Destroy that one, or choose another uuid",
 				"domain `%s' on this host has the same UUID", dom->name);
 	}
-	return 0;
+}
+
+/* Two guests with one address: neither is reached reliably. The domain itself is no second one. */
+static void check_macs(const struct domain_spec *spec, const struct vmm_reply *list, size_t nr,
+	struct findings *found)
+{
+	for (size_t i = 0; i < nr; i++)
+		if (memcmp(list[i].dom.uuid, spec->uuid, DOMAIN_UUID_LEN) != 0)
+			hypervisor_check_macs(
+				&list[i].dom, spec->name, spec->vif, spec->nr_vifs, found);
 }
 
 static bool may_make_taps(void)
@@ -139,46 +150,48 @@ static bool is_bridge(const char *name)
 	return is;
 }
 
-static int check_bridge(const char *bridge, struct error *err)
+/* Has an earlier vif of the same domain named it? It need not be said twice. */
+static bool named_before(const struct domain_spec *spec, unsigned i)
 {
-	int rc;
-
-	if (!bridge[0] || is_bridge(bridge))
-		return 0;
-	rc = error_set(err, -ENODEV, NULL, "bridge `%s' does not exist on this host", bridge);
-	error_fix(err,
-		"Create it: ip link add %s type bridge && ip link set %s up; or change vif= in the domain file",
-		bridge, bridge);
-	return rc;
+	for (unsigned j = 0; j < i; j++)
+		if (strcmp(spec->vif[j].bridge, spec->vif[i].bridge) == 0)
+			return true;
+	return false;
 }
 
-static int check_vifs(const struct domain_spec *spec, struct error *err)
+static void check_vifs(const struct domain_spec *spec, struct findings *found)
 {
 	if (spec->nr_vifs && !may_make_taps())
-		return error_set(err, -EPERM,
+		findings_add(found, FINDING_BLOCKER, "privilege",
 			"Run it as root (or with CAP_NET_ADMIN), or without vif=",
 			"vifs need root or CAP_NET_ADMIN");
-	for (unsigned i = 0; i < spec->nr_vifs; i++)
-		if (check_bridge(spec->vif[i].bridge, err))
-			return -ENODEV;
-	return 0;
+	for (unsigned i = 0; i < spec->nr_vifs; i++) {
+		const char *bridge = spec->vif[i].bridge;
+
+		if (!bridge[0] || named_before(spec, i) || is_bridge(bridge))
+			continue;
+		findings_add(found, FINDING_BLOCKER, "bridge", NULL,
+			"bridge `%s' does not exist on this host", bridge);
+		findings_fix(found,
+			"Create it: ip link add %s type bridge && ip link set %s up; or change vif= in the domain file",
+			bridge, bridge);
+	}
 }
 
-static int check_disks(const struct domain_spec *spec, struct error *err)
+static void check_disks(const struct domain_spec *spec, struct findings *found)
 {
 	for (unsigned i = 0; i < spec->nr_disks; i++) {
 		const struct domain_disk *disk = &spec->disk[i];
 
 		if (access(disk->path, disk->readonly ? R_OK : R_OK | W_OK) < 0)
-			return error_sys(err, -errno,
+			findings_add(found, FINDING_BLOCKER, "disk",
 				"Make the file, or change disk= in the domain file",
-				"cannot use disk %s on this host", disk->path);
+				"cannot use disk %s on this host: %s", disk->path, strerror(errno));
 	}
-	return 0;
 }
 
-int embedded_check(
-	const struct embedded_host *host, const struct domain_spec *spec, struct error *err)
+int embedded_check(const struct embedded_host *host, const struct domain_spec *spec,
+	struct findings *found, struct error *err)
 {
 	struct vmm_reply *list;
 	size_t nr;
@@ -186,13 +199,24 @@ int embedded_check(
 
 	if (rc)
 		return rc;
-	rc = check_identity(spec, list, nr, err);
-	if (!rc)
-		rc = check_memory(host, spec, list, nr, err);
-	if (!rc)
-		rc = check_vifs(spec, err);
-	if (!rc)
-		rc = check_disks(spec, err);
+	check_identity(spec, list, nr, found);
+	rc = check_memory(host, spec, list, nr, found, err);
+	check_macs(spec, list, nr, found);
+	check_vifs(spec, found);
+	check_disks(spec, found);
 	free(list);
+	return rc;
+}
+
+int embedded_check_all(
+	const struct embedded_host *host, const struct domain_spec *spec, struct error *err)
+{
+	struct findings *found = calloc(1, sizeof(*found));
+	int rc = found ? embedded_check(host, spec, found, err)
+		       : error_sys(err, -ENOMEM, NULL, "cannot check the domain");
+
+	if (rc == 0)
+		rc = findings_error(found, -EOPNOTSUPP, err);
+	free(found);
 	return rc;
 }

@@ -112,7 +112,7 @@ static int prepare(const char *file, struct domain_spec *spec, struct error *err
 		return rc;
 	fill_identity(spec);
 	rc = resolve_kernel(spec, err);
-	return rc ? rc : embedded_check(&embedded_host, spec, err);
+	return rc ? rc : embedded_check_all(&embedded_host, spec, err);
 }
 
 int embedded_create_check(const char *file, struct domain *dom, struct error *err)

@@ -24,7 +24,8 @@ struct hv_restore {
 	size_t tail_len;
 };
 
-int embedded_restore_check(const char *json, struct domain *dom, struct error *err)
+int embedded_restore_check(
+	const char *json, struct domain *dom, struct findings *found, struct error *err)
 {
 	struct domain_spec spec;
 	int rc = embedded_config_decode(json, &spec, err);
@@ -32,7 +33,7 @@ int embedded_restore_check(const char *json, struct domain *dom, struct error *e
 	if (rc)
 		return rc;
 	embedded_config_domain(&spec, dom);
-	return embedded_check(&embedded_host, &spec, err);
+	return embedded_check(&embedded_host, &spec, found, err);
 }
 
 static void restore_free(struct hv_restore *r)
@@ -76,7 +77,7 @@ int embedded_restore_begin(const char *json, struct hv_restore **restore, struct
 	r->sock = r->memory_fd = r->image_fd = -1;
 	rc = embedded_config_decode(json, &r->spec, err);
 	if (!rc)
-		rc = embedded_check(&r->host, &r->spec, err);
+		rc = embedded_check_all(&r->host, &r->spec, err);
 	if (!rc && (size_t)snprintf(name, sizeof(name), "%s" SUFFIX_INCOMING, r->spec.name) >=
 			   sizeof(name))
 		rc = error_set(err, -ENAMETOOLONG, "Rename the domain",

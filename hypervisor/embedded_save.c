@@ -23,7 +23,7 @@ struct save {
 	struct hv_round round;
 };
 
-int embedded_save_check(const struct domain *dom, struct error *err)
+int embedded_save_check(const struct domain *dom, struct findings *found, struct error *err)
 {
 	struct vmm_reply reply;
 	int rc = client_simple(embedded_host.run_dir, dom->name, VMM_STATUS, 0, NULL, &reply, err);
@@ -31,12 +31,14 @@ int embedded_save_check(const struct domain *dom, struct error *err)
 	if (rc)
 		return rc;
 	if (reply.dom.state != DOMAIN_RUNNING)
-		return error_set(err, -EOPNOTSUPP,
-			reply.dom.state == DOMAIN_PAUSED ? "Start it with hv unpause first" : NULL,
+		findings_add(found, FINDING_BLOCKER, "state",
+			reply.dom.state == DOMAIN_PAUSED ? "Start it with hv unpause first"
+							 : "Destroy it and create it again",
 			"domain `%s' is %s, only a running one can be moved live", dom->name,
 			domain_state_name(reply.dom.state));
 	if (embedded_host.tracker == TRACKER_PAGEMAP && reply.tracker_reason[0])
-		return error_set(err, -EOPNOTSUPP, "Set dirty_tracking = auto or compare",
+		findings_add(found, FINDING_BLOCKER, "dirty-tracking",
+			"Set dirty_tracking = auto or compare",
 			"dirty_tracking = pagemap does not work on this host: %s",
 			reply.tracker_reason);
 	return 0;

@@ -48,3 +48,25 @@ int hypervisor_find_uuid(const struct hypervisor *hv, const uint8_t uuid[static 
 	free(list);
 	return rc;
 }
+
+static bool has_mac(const struct domain *dom, const uint8_t mac[static 6])
+{
+	for (unsigned i = 0; i < dom->nr_vifs; i++)
+		if (memcmp(dom->vif[i].mac, mac, 6) == 0)
+			return true;
+	return false;
+}
+
+void hypervisor_check_macs(const struct domain *there, const char *name,
+	const struct domain_vif *vif, unsigned nr, struct findings *found)
+{
+	for (unsigned i = 0; i < nr; i++) {
+		const uint8_t *m = vif[i].mac;
+
+		if (has_mac(there, m))
+			findings_add(found, FINDING_RISK, "mac",
+				"Give one of them another address, with mac= in its domain file",
+				"domain %s on this host has the MAC address %02x:%02x:%02x:%02x:%02x:%02x of %s too",
+				there->name, m[0], m[1], m[2], m[3], m[4], m[5], name);
+	}
+}

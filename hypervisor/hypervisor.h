@@ -16,6 +16,7 @@
 
 #include "base/config.h"
 #include "base/error.h"
+#include "base/findings.h"
 #include "base/io.h"
 #include "hypervisor/page.h"
 
@@ -145,9 +146,11 @@ struct hypervisor {
 	 */
 	int (*config)(const struct domain *dom, char **json, struct error *err);
 
-	/* Source: may `dom` be moved live? -EOPNOTSUPP and the reason otherwise. Changes nothing.
+	/*
+	 * Source: add to `found` all that stands in the way of moving `dom` live. 0 also when
+	 * something was found; -errno only when it cannot be told. Changes nothing.
 	 */
-	int (*save_check)(const struct domain *dom, struct error *err);
+	int (*save_check)(const struct domain *dom, struct findings *found, struct error *err);
 
 	/*
 	 * Source: stream the running domain. On 0 the domain is suspended and complete in the
@@ -160,11 +163,13 @@ struct hypervisor {
 	int (*resume)(const struct domain *dom, struct error *err);
 
 	/*
-	 * Destination: can a domain with this configuration be built here? Memory, name and UUID
-	 * free, bridges and disks there. `dom` is filled with what the configuration says. Changes
-	 * nothing.
+	 * Destination: add to `found` all that stands in the way of building a domain with this
+	 * configuration here: memory, names, devices, processor. 0 also when something was found,
+	 * and `dom` is filled with what the configuration says; -errno only when it cannot be told.
+	 * Changes nothing.
 	 */
-	int (*restore_check)(const char *json, struct domain *dom, struct error *err);
+	int (*restore_check)(
+		const char *json, struct domain *dom, struct findings *found, struct error *err);
 
 	/* Destination: begin; the domain is called NAME--incoming and never runs before activate.
 	 */
@@ -201,6 +206,11 @@ int hypervisor_open(
  * here. */
 int hypervisor_find_uuid(const struct hypervisor *hv, const uint8_t uuid[static DOMAIN_UUID_LEN],
 	struct domain *dom, struct error *err) WARN_UNUSED;
+
+/* For restore_check: a risk for each vif whose MAC address `there`, a domain of this host, has too.
+ */
+void hypervisor_check_macs(const struct domain *there, const char *name,
+	const struct domain_vif *vif, unsigned nr, struct findings *found);
 
 const char *domain_type_name(enum domain_type type);
 const char *domain_state_name(enum domain_state state);

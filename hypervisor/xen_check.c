@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hypervisor/xen_check.h"
 
-#include <errno.h>
-
 #include "hypervisor/xen_host.h"
 
 /*
@@ -70,34 +68,34 @@ static bool is_unknown(const libxl_domain_config *cfg)
 
 static const struct {
 	bool (*applies)(const libxl_domain_config *cfg);
-	const char *what, *fix;
+	const char *code, *what, *fix;
 } refusals[] = {
-	{is_hvm, "is an HVM domain, whose QEMU lifeboat cannot move yet",
+	{is_hvm, "type", "is an HVM domain, whose QEMU lifeboat cannot move yet",
 		"Move it with xl migrate, or run it as PVH"},
-	{is_unknown, "is of a type that lifeboat does not know", NULL},
-	{forbids_migration, "must not be moved: its configuration says disable_migrate",
+	{is_unknown, "type", "is of a type that lifeboat does not know", "Run it as PVH"},
+	{forbids_migration, "disable-migrate",
+		"must not be moved: its configuration says disable_migrate",
 		"Remove disable_migrate and create it again"},
-	{has_passthrough, "holds a device of this host by passthrough",
+	{has_passthrough, "passthrough", "holds a device of this host by passthrough",
 		"Detach it first, e.g. xl pci-detach"},
-	{has_stateful_device,
+	{has_stateful_device, "device",
 		"has a device whose state cannot travel (USB, vTPM, 9p, display or sound)",
 		"Detach it first"},
-	{has_driver_domain, "has a disk or vif that a driver domain serves",
+	{has_driver_domain, "driver-domain", "has a disk or vif that a driver domain serves",
 		"Let dom0 serve its devices"},
-	{is_nested, "may run guests of its own (nestedhvm), whose state Xen cannot save",
+	{is_nested, "nested", "may run guests of its own (nestedhvm), whose state Xen cannot save",
 		"Create it without nestedhvm"},
-	{has_vnuma, "has a NUMA topology of its own, which libxl cannot restore",
+	{has_vnuma, "vnuma", "has a NUMA topology of its own, which libxl cannot restore",
 		"Create it without vnuma"},
-	{has_altp2m, "uses altp2m, which Xen cannot move", "Create it without altp2m"},
+	{has_altp2m, "altp2m", "uses altp2m, which Xen cannot move", "Create it without altp2m"},
 };
 
-int xen_check_config(const libxl_domain_config *cfg, const char *name, struct error *err)
+void xen_check_config(const libxl_domain_config *cfg, const char *name, struct findings *found)
 {
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
 		if (refusals[i].applies(cfg))
-			return error_set(
-				err, -EOPNOTSUPP, refusals[i].fix, "%s %s", name, refusals[i].what);
-	return 0;
+			findings_add(found, FINDING_BLOCKER, refusals[i].code, refusals[i].fix,
+				"%s %s", name, refusals[i].what);
 }
 
 struct xen_stream_limits xen_check_limits(const libxl_domain_config *cfg)

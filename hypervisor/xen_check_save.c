@@ -10,7 +10,6 @@
 #include <xenstore.h>
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "hypervisor/xen_config.h"
 #include "hypervisor/xen_ctrl.h"
 #include "hypervisor/xen_host.h"
@@ -20,14 +19,14 @@
 #define BALLOON_LOOK_MS 200
 #define SLACK_KB	1024 /* libxl's own allowance above the target */
 
-static int check_state(const struct domain *dom, const libxl_dominfo *info, struct error *err)
+static void check_state(const struct domain *dom, const libxl_dominfo *info, struct findings *found)
 {
 	if (info->shutdown || info->dying)
-		return error_set(err, -EOPNOTSUPP, NULL, "%s does not run", dom->name);
-	if (info->paused)
-		return error_set(err, -EOPNOTSUPP, "Let it run first: hv unpause",
+		findings_add(found, FINDING_BLOCKER, "state", "Destroy it and create it again",
+			"%s does not run", dom->name);
+	else if (info->paused)
+		findings_add(found, FINDING_BLOCKER, "state", "Let it run first: hv unpause",
 			"%s is paused and could not answer a request to suspend", dom->name);
-	return 0;
 }
 
 static bool is_value(struct xs_handle *xs, const char *path, const char *expect)
@@ -64,12 +63,11 @@ static void count_devices(struct xs_handle *xs, uint32_t domid, const char *kind
  * lacks it (lifeboat writes it again). So its absence proves nothing; but one that has devices and
  * connected none has not booted, or has no drivers for Xen, and would only time out after 60 s.
  */
-static int check_suspends(const struct domain *dom, struct error *err)
+static int check_suspends(const struct domain *dom, struct findings *found, struct error *err)
 {
 	struct xs_handle *xs = xs_open(0);
 	unsigned nr = 0, nr_connected = 0;
 	char path[64];
-	int rc = 0;
 
 	if (!xs)
 		return error_set(err, -EIO, "Start it: systemctl start xen",
@@ -80,22 +78,24 @@ static int check_suspends(const struct domain *dom, struct error *err)
 	count_devices(xs, dom->domid, "vif", &nr, &nr_connected);
 	count_devices(xs, dom->domid, "vbd", &nr, &nr_connected);
 	if (nr && !nr_connected)
-		rc = error_set(err, -EOPNOTSUPP,
+		findings_add(found, FINDING_BLOCKER, "unresponsive",
 			"Wait until it has booted; its kernel must support Xen",
 			"%s does not answer to Xen yet, so it could not be suspended", dom->name);
 	else
-		log_info("%s does not say whether it can suspend; trying", dom->name);
+		findings_add(found, FINDING_WARNING, "suspend",
+			"Nothing, if xl has moved it before: it goes on here if it does not suspend within a minute",
+			"%s does not say whether it can suspend", dom->name);
 out:
 	xs_close(xs);
-	return rc;
+	return 0;
 }
 
 /*
  * The destination gets as much memory as the target says. A guest that still holds more, because
  * its balloon is on the way down, would not fit there.
  */
-static int check_balloon(
-	libxl_ctx *ctx, const struct domain *dom, const libxl_domain_config *cfg, struct error *err)
+static int check_balloon(libxl_ctx *ctx, const struct domain *dom, const libxl_domain_config *cfg,
+	struct findings *found, struct error *err)
 {
 	uint64_t limit = cfg->b_info.target_memkb + SLACK_KB;
 	int64_t deadline = deadline_in(BALLOON_MS);
@@ -113,36 +113,40 @@ static int check_balloon(
 		if (now_kb <= limit)
 			return 0;
 		if (clock_ms() >= deadline)
-			return error_set(err, -EOPNOTSUPP,
-				"Set its target to what it holds: xl mem-set",
-				"%s holds %llu MiB more memory than its target", dom->name,
-				(unsigned long long)(now_kb - cfg->b_info.target_memkb) / 1024);
+			break;
 		clock_pause(BALLOON_LOOK_MS);
 	}
+	findings_add(found, FINDING_BLOCKER, "balloon", NULL,
+		"%s holds %llu MiB more memory than its target", dom->name,
+		(unsigned long long)(now_kb - cfg->b_info.target_memkb) / 1024);
+	findings_fix(found, "Set its target to what it holds: xl mem-set %s %llu", dom->name,
+		(unsigned long long)(now_kb + 1023) / 1024);
+	return 0;
 }
 
 /* Reading a populate-on-demand page would populate it, and crash the guest when none is left. */
-static int check_pod(const struct domain *dom, struct error *err)
+static int check_pod(const struct domain *dom, struct findings *found, struct error *err)
 {
 	xc_interface *xch = xc_interface_open(xen_log_logger(), xen_log_logger(), 0);
 	uint64_t total = 0, cache = 0, entries = 0;
-	int rc = 0;
 
 	if (!xch)
 		return error_sys(err, -errno, NULL, "cannot talk to the hypervisor");
 	if (xc_domain_get_pod_target(xch, dom->domid, &total, &cache, &entries) == 0 && entries)
-		rc = error_set(err, -EOPNOTSUPP, "Wait until its balloon driver has settled",
+		findings_add(found, FINDING_BLOCKER, "pod",
+			"Wait until its balloon driver has settled",
 			"%s has memory that was never populated (%llu pages)", dom->name,
 			(unsigned long long)entries);
 	xc_interface_close(xch);
-	return rc;
+	return 0;
 }
 
 /*
  * Which pages of a PV domain are dirty, Xen only knows by shadow paging, which Debian's hypervisor
  * is built without. libxc would find out after the first page and say "Invalid argument".
  */
-static int check_log_dirty(libxl_ctx *ctx, const struct domain *dom, struct error *err)
+static int check_log_dirty(
+	libxl_ctx *ctx, const struct domain *dom, struct findings *found, struct error *err)
 {
 	libxl_physinfo phys;
 	bool shadow;
@@ -157,14 +161,14 @@ static int check_log_dirty(libxl_ctx *ctx, const struct domain *dom, struct erro
 	if (rc)
 		return xen_host_error(err, rc, NULL, "cannot ask Xen about this host");
 	if (!shadow)
-		return error_set(err, -EOPNOTSUPP,
+		findings_add(found, FINDING_BLOCKER, "log-dirty",
 			"Boot a hypervisor with shadow paging, or run the guest as PVH",
 			"%s is a PV domain, and this hypervisor has no shadow paging to track its memory",
 			dom->name);
 	return 0;
 }
 
-int xen_check_save(const struct domain *dom, struct error *err)
+int xen_check_save(const struct domain *dom, struct findings *found, struct error *err)
 {
 	libxl_domain_config cfg;
 	libxl_dominfo info;
@@ -180,19 +184,18 @@ int xen_check_save(const struct domain *dom, struct error *err)
 		rc = xen_host_error(err, rc, NULL, "cannot ask about %s", dom->name);
 		goto out;
 	}
-	rc = check_state(dom, &info, err);
+	check_state(dom, &info, found);
+	rc = xen_config_retrieve(ctx, dom->domid, &cfg, err);
+	if (rc)
+		goto out;
+	xen_check_config(&cfg, dom->name, found);
+	rc = check_log_dirty(ctx, dom, found, err);
 	if (!rc)
-		rc = xen_config_retrieve(ctx, dom->domid, &cfg, err);
+		rc = check_suspends(dom, found, err);
 	if (!rc)
-		rc = xen_check_config(&cfg, dom->name, err);
+		rc = check_pod(dom, found, err);
 	if (!rc)
-		rc = check_log_dirty(ctx, dom, err);
-	if (!rc)
-		rc = check_suspends(dom, err);
-	if (!rc)
-		rc = check_pod(dom, err);
-	if (!rc)
-		rc = check_balloon(ctx, dom, &cfg, err);
+		rc = check_balloon(ctx, dom, &cfg, found, err);
 out:
 	libxl_dominfo_dispose(&info);
 	libxl_domain_config_dispose(&cfg);

@@ -112,6 +112,19 @@ static int dry_run(libxl_ctx *ctx, const char *file, libxl_domain_config *cfg, s
 	return rc;
 }
 
+static int check_place(
+	libxl_ctx *ctx, libxl_domain_config *cfg, const char *name, struct error *err)
+{
+	struct findings *found = calloc(1, sizeof(*found));
+	int rc = found ? xen_check_place(ctx, cfg, name, found, err)
+		       : error_sys(err, -ENOMEM, NULL, "cannot check %s", name);
+
+	if (!rc)
+		rc = findings_error(found, -EOPNOTSUPP, err);
+	free(found);
+	return rc;
+}
+
 int xen_domain_create_check(const char *file, struct domain *dom, struct error *err)
 {
 	struct error quiet = ERROR_INIT;
@@ -131,7 +144,7 @@ int xen_domain_create_check(const char *file, struct domain *dom, struct error *
 	if (!rc && xen_domain_find(dom->name, &there, &quiet) == 0)
 		rc = error_set(err, -EEXIST, NULL, "there is a domain %s already", dom->name);
 	if (!rc)
-		rc = xen_check_place(ctx, &cfg, dom->name, err);
+		rc = check_place(ctx, &cfg, dom->name, err);
 	libxl_domain_config_dispose(&cfg);
 	return rc;
 }

@@ -99,7 +99,8 @@ int drbd_window_init(struct drbd_window *w, const struct domain *dom, struct err
 	return 0;
 }
 
-int drbd_window_check(const struct drbd_window *w, struct error *err)
+/* A resource that is not connected cannot be up to date on both sides: the first is said only. */
+static void check_resource(const char *resource, struct findings *found)
 {
 	static const struct {
 		const char *query, *want, *fix;
@@ -110,20 +111,54 @@ int drbd_window_check(const struct drbd_window *w, struct error *err)
 	};
 	char out[OUTPUT_MAX];
 
-	for (unsigned i = 0; i < w->nr; i++)
-		for (size_t c = 0; c < sizeof(checks) / sizeof(checks[0]); c++) {
-			int rc = drbdadm((const char *const[]){checks[c].query, NULL},
-				w->resource[i], out, err);
+	for (size_t c = 0; c < sizeof(checks) / sizeof(checks[0]); c++) {
+		struct error why = ERROR_INIT;
 
-			if (rc)
-				return rc;
-			out[strcspn(out, "\n")] = '\0';
-			if (strcmp(out, checks[c].want) != 0)
-				return error_set(err, -EBUSY, checks[c].fix,
-					"DRBD resource %s is %s, not %s", w->resource[i], out,
-					checks[c].want);
+		if (drbdadm((const char *const[]){checks[c].query, NULL}, resource, out, &why)) {
+			findings_add_error(found, FINDING_BLOCKER, "drbd", &why);
+			return;
 		}
-	return 0;
+		out[strcspn(out, "\n")] = '\0';
+		if (strcmp(out, checks[c].want) == 0)
+			continue;
+		findings_add(found, FINDING_BLOCKER, "drbd", checks[c].fix,
+			"DRBD resource %s is %.200s, not %s", resource, out, checks[c].want);
+		return;
+	}
+}
+
+void drbd_window_check(const struct drbd_window *w, struct findings *found)
+{
+	for (unsigned i = 0; i < w->nr; i++)
+		check_resource(w->resource[i], found);
+}
+
+void drbd_sendpage_check(const struct drbd_window *w, const char *param, struct findings *found)
+{
+	FILE *f = w->nr ? fopen(param, "re") : NULL;
+	int c = f ? fgetc(f) : 'Y'; /* a DRBD without it always copies */
+
+	if (f)
+		fclose(f);
+	if (c == 'Y')
+		return;
+	findings_add(found, FINDING_RISK, "drbd-sendpage", NULL,
+		"DRBD sends a guest's own pages on this host: if its connection is lost amid writes, the guest can never be fully destroyed");
+	findings_fix(found,
+		"echo Y > %s, and put 'options drbd disable_sendpage=1' into /etc/modprobe.d",
+		param);
+}
+
+void drbd_window_find(struct drbd_window *w, const struct domain *dom, const char *hypervisor,
+	struct findings *found)
+{
+	struct error why = ERROR_INIT;
+
+	if (drbd_window_init(w, dom, &why))
+		findings_add_error(found, FINDING_BLOCKER, "drbd", &why);
+	drbd_window_check(w, found);
+	if (strcmp(hypervisor, "xen") == 0)
+		drbd_sendpage_check(w, DRBD_SENDPAGE, found);
 }
 
 /* Try until it works or the deadline is past: DRBD and blkback let go when they please and tell

@@ -25,8 +25,19 @@ struct drbd_window {
 int drbd_window_init(
 	struct drbd_window *w, const struct domain *dom, struct error *err) WARN_UNUSED;
 
-/* Refuse unless each resource is Connected and UpToDate on both sides. Changes nothing. */
-int drbd_window_check(const struct drbd_window *w, struct error *err) WARN_UNUSED;
+/* init and all checks below as findings, on a host that runs this hypervisor. Changes nothing. */
+void drbd_window_find(struct drbd_window *w, const struct domain *dom, const char *hypervisor,
+	struct findings *found);
+
+/* Find each resource that is not Connected and UpToDate on both sides. Changes nothing. */
+void drbd_window_check(const struct drbd_window *w, struct findings *found);
+
+/*
+ * On a Xen host DRBD must copy what it sends (`param` is DRBD_SENDPAGE or a stand-in for it): a
+ * connection that is lost amid writes otherwise keeps pages of the guest for ever.
+ */
+#define DRBD_SENDPAGE "/sys/module/drbd/parameters/disable_sendpage"
+void drbd_sendpage_check(const struct drbd_window *w, const char *param, struct findings *found);
 
 /* protocol C and allow-two-primaries on this host. Idempotent. */
 int drbd_window_open(struct drbd_window *w, struct error *err) WARN_UNUSED;

@@ -59,6 +59,14 @@ int event_send_error(int fd, const struct error *err)
 				      text_of(err->what), "fix", text_of(err->fix)));
 }
 
+int event_send_finding(int fd, const struct finding *f)
+{
+	return event_send(
+		fd, json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "event", "finding", "severity",
+			    finding_severity_name(f->severity), "code", f->code, "host", f->host,
+			    "what", text_of(f->what), "fix", text_of(f->fix)));
+}
+
 bool event_cancelled(int fd)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN | POLLRDHUP};

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 
 #include "base/config.h"
+#include "base/findings.h"
 
 #define EVENT_LINE_MAX 65536u
 
@@ -22,6 +23,7 @@ int event_send(int fd, json_t *event);
  * move. */
 void event_offer(int fd, json_t *event);
 int event_send_error(int fd, const struct error *err);
+int event_send_finding(int fd, const struct finding *finding);
 
 /* Has the other end hung up, or said something, which asks for the same? Does not block. */
 bool event_cancelled(int fd);

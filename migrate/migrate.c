@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "migrate/event.h"
 #include "migrate/migrate.h"
+#include "migrate/migrate_check.h"
 
 #define PLAIN_EVERY_MS 2000 /* between progress lines when stdout is no terminal */
 
@@ -21,7 +22,8 @@ struct migrate {
 	unsigned nr_args;
 	const char *domain, *host;
 	int max_downtime_ms;
-	bool json, quiet, check, yes;
+	bool json, quiet, check, force, yes;
+	struct migrate_check found;
 	bool terminal, line_open;
 	int64_t last_plain;
 	char last_phase[32];
@@ -95,16 +97,12 @@ static void show_summary(struct migrate *m, const json_t *event)
 		text(event, "cipher"));
 }
 
-static void show_result(const json_t *event)
-{
-	printf("%s can move to %s; nothing was changed\n", text(event, "domain"),
-		text(event, "to"));
-}
-
 static int show_error(struct migrate *m, const json_t *event)
 {
 	struct error err = {.rc = -EIO};
 
+	if (m->found.stopped)
+		return 1; /* the findings said it */
 	end_line(m);
 	snprintf(err.what, sizeof(err.what), "%s", text(event, "what"));
 	snprintf(err.fix, sizeof(err.fix), "%s", text(event, "fix"));
@@ -113,25 +111,32 @@ static int show_error(struct migrate *m, const json_t *event)
 }
 
 /* -1 = go on, else the exit status. */
-static int show(struct migrate *m, const json_t *event)
+static int show(struct migrate *m, json_t *event)
 {
 	const char *kind = text(event, "event");
 	bool summary = strcmp(kind, "summary") == 0, result = strcmp(kind, "result") == 0;
 	bool error = strcmp(kind, "error") == 0;
 
+	if (migrate_check_take(&m->found, event)) {
+		if (strcmp(kind, "preflight") == 0 && !m->check && !m->json)
+			migrate_check_warn(&m->found, m->domain);
+		return -1;
+	}
 	if (m->json && (summary || result || error)) {
+		if (!error || m->found.stopped)
+			migrate_check_join(&m->found, event);
 		json_dumpf(event, stdout, JSON_INDENT(2));
 		fputs("\n", stdout);
 	} else if (summary) {
 		show_summary(m, event);
 	} else if (result) {
-		show_result(event);
+		migrate_check_report(&m->found, m->domain, m->host, m->force);
 	} else if (!error) {
 		show_progress(m, event);
 	}
 	if (error)
 		return m->json ? 1 : show_error(m, event);
-	return summary || result ? 0 : -1;
+	return result && m->found.stopped ? 1 : summary || result ? 0 : -1;
 }
 
 static int follow(struct migrate *m, int sock, struct error *err)
@@ -181,8 +186,8 @@ static int move(struct migrate *m, const struct config *cfg, struct error *err)
 	if (sock < 0)
 		return error_sys(err, sock, "Start it: systemctl start lifeboatd",
 			"lifeboatd does not run on this host (%s)", path);
-	request = json_pack(
-		"{s:s, s:s, s:b}", "domain", m->domain, "host", m->host, "check_only", m->check);
+	request = json_pack("{s:s, s:s, s:b, s:b}", "domain", m->domain, "host", m->host,
+		"check_only", m->check, "force", m->force);
 	if (m->max_downtime_ms)
 		json_object_set_new(request, "max_downtime_ms", json_integer(m->max_downtime_ms));
 	rc = event_send(sock, request);
@@ -254,13 +259,14 @@ static void check_words(const struct migrate *m, struct argp_state *state)
 		argp_error(state, "which domain, and to which host?");
 }
 
-enum { KEY_JSON = 256, KEY_MAX_DOWNTIME, KEY_YES };
+enum { KEY_JSON = 256, KEY_MAX_DOWNTIME, KEY_YES, KEY_FORCE };
 
 static const struct argp_option options[] = {
 	{"json", KEY_JSON, NULL, 0, "Print the summary, or the error, as JSON", 0},
 	{"quiet", 'q', NULL, 0, "No progress, only the summary", 0},
-	{"dry-run", 'n', NULL, 0,
-		"Check on both hosts whether the domain could move; change nothing", 0},
+	{"check", 'n', NULL, 0, "List all that stands in the way on both hosts; change nothing", 0},
+	{"dry-run", 0, NULL, OPTION_ALIAS, NULL, 0},
+	{"force", KEY_FORCE, NULL, 0, "Move in spite of risks; blockers still stop it", 0},
 	{"max-downtime", KEY_MAX_DOWNTIME, "MS", 0,
 		"Aim at a pause of at most MS milliseconds (config: max_downtime)", 0},
 	{"yes", KEY_YES, NULL, 0, "With claim: you know what it means", 0},
@@ -299,6 +305,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_END:
 		check_words(m, state);
 		return 0;
+	case KEY_FORCE:
+		m->force = true;
+		return 0;
 	case KEY_YES:
 		m->yes = true;
 		return 0;
@@ -334,6 +343,7 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &act, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	rc = run(&m, &err);
+	migrate_check_dispose(&m.found);
 	if (rc < 0)
 		error_print("migrate", &err);
 	return rc ? 1 : 0;

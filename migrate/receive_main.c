@@ -36,6 +36,7 @@ struct receive {
 	struct record rec;
 	struct destination dst;
 	uint64_t pages;
+	struct findings found;
 	struct error err;
 };
 
@@ -51,7 +52,7 @@ static int check_offer(struct receive *r, struct record_offer *offer)
 	if (!record_get_offer(&r->rec, offer) || !domain_name_valid(offer->name))
 		return error_set(&r->err, -EPROTO, "Run the same lifeboat version on both hosts",
 			"%s made an offer that cannot be read", r->peer);
-	if (offer->version != RECORD_VERSION || offer->flags & ~OFFER_CHECK_ONLY)
+	if (offer->version != RECORD_VERSION || offer->flags & ~OFFER_FLAGS)
 		return error_set(&r->err, -EPROTO, "Run the same lifeboat version on both hosts",
 			"%s made an offer of version %u", r->peer, offer->version);
 	if (strcmp(offer->backend, r->dst.hv->name) != 0)
@@ -104,19 +105,51 @@ static int open_journal(struct receive *r, const struct record_offer *offer)
 	return 0;
 }
 
-/* May it come? Changes nothing. */
-static int check_domain(struct receive *r, const struct record_offer *offer, const char *json)
+/* Everything that stands in the way here. Changes nothing. */
+static int look_at(struct receive *r, const struct record_offer *offer, const char *json)
 {
 	struct destination *d = &r->dst;
-	int rc = d->hv->restore_check(json, &d->dom, &r->err);
+	int rc = d->hv->restore_check(json, &d->dom, &r->found, &r->err);
 
 	if (rc == 0 && (strcmp(d->dom.name, offer->name) != 0 ||
 			       memcmp(d->dom.uuid, offer->uuid, sizeof(offer->uuid)) != 0))
 		rc = error_set(&r->err, -EPROTO, NULL, "the offer names two domains, %s and %s",
 			offer->name, d->dom.name);
 	if (rc == 0)
-		rc = drbd_window_init(&d->window, &d->dom, &r->err);
-	return rc ? rc : drbd_window_check(&d->window, &r->err);
+		drbd_window_find(&d->window, &d->dom, d->hv->name, &r->found);
+	return rc;
+}
+
+/* What cannot even be looked at is one more finding. */
+static void look(struct receive *r, const struct record_offer *offer, const char *json, int journal)
+{
+	if (journal)
+		findings_add_error(&r->found, FINDING_BLOCKER, "open", &r->err);
+	r->err = ERROR_INIT;
+	if (look_at(r, offer, json))
+		findings_add_error(&r->found, FINDING_BLOCKER, "check", &r->err);
+	r->err = ERROR_INIT;
+	findings_sort(&r->found);
+}
+
+/* Tell it all, and refuse for what stops it; of a check alone the source judges the risks. */
+static int tell(struct receive *r, uint32_t flags)
+{
+	const struct finding *stop = findings_stop(&r->found, flags != 0);
+	size_t len;
+	uint8_t *body;
+	int rc;
+
+	if (!r->found.nr)
+		return 0;
+	body = malloc(RECORD_FINDINGS_MAX);
+	len = body ? record_put_findings(body, RECORD_FINDINGS_MAX, &r->found) : 0;
+	rc = len ? reply(r, RECORD_FINDINGS, body, len)
+		 : error_set(&r->err, -ENOMEM, NULL, "no memory for the findings");
+	free(body);
+	if (rc == 0 && stop)
+		rc = error_set(&r->err, -ECANCELED, stop->fix, "%s", stop->what);
+	return rc;
 }
 
 static int begin(struct receive *r, const char *json)
@@ -144,9 +177,8 @@ static int on_offer(struct receive *r)
 	json = strndup(offer.json, offer.json_len);
 	if (!json)
 		return error_set(&r->err, -ENOMEM, NULL, "no memory for the offer");
-	rc = open_journal(r, &offer);
-	if (rc == 0)
-		rc = check_domain(r, &offer, json);
+	look(r, &offer, json, open_journal(r, &offer));
+	rc = tell(r, offer.flags);
 	if (rc == 0 && offer.flags & OFFER_CHECK_ONLY)
 		r->phase = PHASE_END;
 	else if (rc == 0)

@@ -29,6 +29,7 @@ static const struct {
 	[RECORD_ABORT] = {"ABORT", ROLE_SOURCE},
 	[RECORD_RESOLVE] = {"RESOLVE", ROLE_SOURCE},
 	[RECORD_UNKNOWN] = {"UNKNOWN", ROLE_DESTINATION},
+	[RECORD_FINDINGS] = {"FINDINGS", ROLE_DESTINATION},
 };
 
 int record_init(struct record *rec)
@@ -246,6 +247,46 @@ bool record_get_reason(const struct record *rec, struct error *why)
 	get_text(&r, why->fix, sizeof(why->fix));
 	why->rc = wire_reader_done(&r) ? -EREMOTEIO : 0;
 	return why->rc != 0;
+}
+
+size_t record_put_findings(void *buf, size_t size, const struct findings *found)
+{
+	struct wire_writer w = wire_writer(buf, size);
+
+	wire_put_u32(&w, found->nr);
+	for (unsigned i = 0; i < found->nr; i++) {
+		wire_put_u32(&w, found->list[i].severity);
+		wire_put_string(&w, found->list[i].code);
+		wire_put_string(&w, found->list[i].what);
+		wire_put_string(&w, found->list[i].fix);
+	}
+	return finished(&w);
+}
+
+static bool get_finding(struct wire_reader *r, struct finding *one)
+{
+	uint32_t severity = wire_get_u32(r);
+
+	get_text(r, one->code, sizeof(one->code));
+	get_text(r, one->what, sizeof(one->what));
+	get_text(r, one->fix, sizeof(one->fix));
+	if (severity < FINDING_BLOCKER || severity >= FINDING_SEVERITY_END)
+		return false;
+	one->severity = (enum finding_severity)severity;
+	return !r->failed && one->code[0] && one->what[0] && one->fix[0];
+}
+
+bool record_get_findings(const struct record *rec, struct findings *got)
+{
+	struct wire_reader r = wire_reader(rec->body, rec->len);
+
+	*got = (struct findings){.nr = wire_get_u32(&r)};
+	if (got->nr == 0 || got->nr > FINDINGS_MAX)
+		return false;
+	for (unsigned i = 0; i < got->nr; i++)
+		if (!get_finding(&r, &got->list[i]))
+			return false;
+	return wire_reader_done(&r);
 }
 
 size_t record_put_round(void *buf, size_t size, const struct record_round *round)

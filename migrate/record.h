@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/findings.h"
 #include "base/io.h"
 #include "base/wire.h"
 #include "hypervisor/hypervisor.h"
@@ -46,6 +47,7 @@ enum record_type {
 	RECORD_ABORT,	  /* source: forget it */
 	RECORD_RESOLVE,	  /* source, instead of OFFER: what became of that hand-over? */
 	RECORD_UNKNOWN,	  /* destination, to RESOLVE: it cannot be told, now or ever */
+	RECORD_FINDINGS,  /* destination, before ACCEPT or REFUSED: what stands in the way here */
 	RECORD_TYPE_END,
 
 	RECORD_LOCAL = 0x1000,
@@ -90,6 +92,8 @@ bool record_get_pages(const struct record *rec, struct page_batch *batch);
  * unless every byte was as it must be.
  */
 #define OFFER_CHECK_ONLY 1u /* answer ACCEPT or REFUSED and forget it */
+#define OFFER_FORCE	 2u /* a risk is no reason to refuse it */
+#define OFFER_FLAGS	 (OFFER_CHECK_ONLY | OFFER_FORCE)
 
 struct record_offer {
 	uint32_t version;
@@ -125,6 +129,11 @@ bool record_get_resolve(const struct record *rec, struct record_resolve *resolve
 /* REFUSED, UNKNOWN, LINK_DOWN: a sentence and its fix. */
 size_t record_put_reason(void *buf, size_t size, const struct error *why);
 bool record_get_reason(const struct record *rec, struct error *why);
+
+/* FINDINGS: 1 to FINDINGS_MAX of them, without their hosts. `got` is overwritten. */
+#define RECORD_FINDINGS_MAX (4 + FINDINGS_MAX * (10 + FINDING_CODE_LEN + 2 * ERROR_TEXT_LEN))
+size_t record_put_findings(void *buf, size_t size, const struct findings *found);
+bool record_get_findings(const struct record *rec, struct findings *got);
 
 struct record_round {
 	uint32_t round;

@@ -26,12 +26,12 @@
 static int parse_request(struct send *s, const json_t *request)
 {
 	const char *domain = NULL, *to = NULL;
-	int max_downtime = 0, check = 0;
+	int max_downtime = 0, check = 0, force = 0;
 	json_error_t why;
 
-	if (json_unpack_ex((json_t *)(uintptr_t)request, &why, JSON_STRICT, "{s:s, s:s, s?i, s?b}",
-		    "domain", &domain, "host", &to, "max_downtime_ms", &max_downtime, "check_only",
-		    &check) != 0)
+	if (json_unpack_ex((json_t *)(uintptr_t)request, &why, JSON_STRICT,
+		    "{s:s, s:s, s?i, s?b, s?b}", "domain", &domain, "host", &to, "max_downtime_ms",
+		    &max_downtime, "check_only", &check, "force", &force) != 0)
 		return error_set(s->err, -EINVAL, NULL, "bad request: %s", why.text);
 	snprintf(s->host, sizeof(s->host), "%s", to);
 	if (!domain_name_valid(domain))
@@ -39,6 +39,7 @@ static int parse_request(struct send *s, const json_t *request)
 			"'%s' is no domain name", domain);
 	snprintf(s->src.name, sizeof(s->src.name), "%s", domain);
 	s->check_only = check;
+	s->force = force;
 	s->max_downtime_ms = max_downtime > 0 ? (uint32_t)max_downtime : s->cfg.max_downtime_ms;
 	return 0;
 }
@@ -77,15 +78,8 @@ static int find_domain(struct send *s)
 
 	if (rc == 0)
 		rc = src->hv->find(src->name, &src->dom, s->err);
-	if (rc == 0)
-		rc = src->hv->save_check(&src->dom, s->err);
 	src->here = rc == 0;
-	if (rc == 0 && strlen(src->name) + strlen(SUFFIX_AWAY) >= DOMAIN_NAME_LEN)
-		rc = error_set(s->err, -ENAMETOOLONG, "Give the domain a shorter name",
-			"the name %s is too long to be moved", src->name);
-	if (rc == 0)
-		rc = drbd_window_init(&src->window, &src->dom, s->err);
-	return rc ? rc : drbd_window_check(&src->window, s->err);
+	return rc ? rc : send_look(s);
 }
 
 /* From here on the move is in the journal, under a token of its own. */
@@ -112,12 +106,12 @@ static int open_journal(struct send *s)
 }
 
 /* Ask the destination, and for a real move write down before that it has begun. */
-static int offer(struct send *s)
+static int offer(struct send *s, uint32_t flags)
 {
 	struct source *src = &s->src;
 	struct journal_entry *entry = &src->engine.entry;
 	struct record_offer offer = {.version = RECORD_VERSION,
-		.flags = s->check_only ? OFFER_CHECK_ONLY : 0,
+		.flags = flags | (s->force ? OFFER_FORCE : 0),
 		.term = entry->term};
 	char *json = NULL;
 	size_t len;
@@ -137,9 +131,8 @@ static int offer(struct send *s)
 		 : -EMSGSIZE;
 	if (rc)
 		return error_sys(s->err, rc, NULL, "cannot offer %s", src->name);
-	rc = link_expect(
-		src->sock, &src->rec, RECORD_ACCEPT, &src->stats, deadline_in(ACCEPT_MS), s->err);
-	if (rc == 0 && (!record_get_accept(&src->rec, &offer.term) || offer.term < entry->term))
+	rc = send_hear_accept(s, &offer.term);
+	if (rc == 0 && offer.term < entry->term)
 		rc = error_set(s->err, -EPROTO, NULL, "%s sent a bad ACCEPT", src->peer->name);
 	if (rc == 0)
 		entry->term = offer.term;
@@ -220,18 +213,43 @@ static int commit(struct send *s)
 	return rc;
 }
 
+/* Nothing will move, so nothing that goes wrong hides the rest: it is one more finding. */
+static int check(struct send *s)
+{
+	struct source *src = &s->src;
+	int rc = open_journal(s);
+
+	if (rc)
+		send_trouble(s, "open", s->cfg.host);
+	rc = source_connect(src, s->err);
+	if (rc)
+		send_trouble(s, "link", s->cfg.host);
+	else
+		rc = offer(s, OFFER_CHECK_ONLY);
+	if (rc == -EREMOTEIO && s->refused)
+		*s->err = ERROR_INIT; /* it is among what was found there */
+	else if (s->err->rc)
+		send_trouble(s, "refused", rc == -EREMOTEIO ? src->peer->name : s->cfg.host);
+	return send_verdict(s);
+}
+
 static int move(struct send *s)
 {
 	struct source *src = &s->src;
-	int rc = source_connect(src, s->err);
+	int rc = open_journal(s);
 
-	if (rc == 0 && s->check_only)
-		return offer(s);
+	if (rc == 0)
+		rc = source_connect(src, s->err);
 	if (rc == 0)
 		rc = engine_drive(&src->engine, EVENT_OFFER, s->err);
 	if (rc)
 		return rc;
-	rc = offer(s);
+	rc = offer(s, 0);
+	if (rc == 0 || (rc == -EREMOTEIO && s->refused)) {
+		int verdict = send_verdict(s);
+
+		rc = rc ? rc : verdict;
+	}
 	if (rc == 0)
 		rc = stream(s);
 	if (rc == 0)
@@ -261,9 +279,7 @@ int main(void)
 	if (rc == 0)
 		rc = find_domain(&s);
 	if (rc == 0)
-		rc = open_journal(&s);
-	if (rc == 0)
-		rc = move(&s);
+		rc = s.check_only || send_must_stop(&s) ? check(&s) : move(&s);
 	send_result(&s, rc);
 	source_dispose(&s.src);
 	return rc ? 1 : 0;

@@ -29,6 +29,15 @@ void send_progress(struct send *s, const char *phase)
 			(json_int_t)(now - s->at.start)));
 }
 
+void send_findings(struct send *s, bool can_move)
+{
+	for (unsigned i = 0; i < s->found.nr; i++)
+		event_send_finding(s->client, &s->found.list[i]);
+	if (s->found.dropped)
+		log_warn("%u findings too many were left out", s->found.dropped);
+	event_send(s->client, json_pack("{s:s, s:b}", "event", "preflight", "can_move", can_move));
+}
+
 static void send_summary(struct send *s)
 {
 	const struct send_times *t = &s->at;
@@ -53,13 +62,17 @@ void send_result(struct send *s, int rc)
 {
 	const struct source *src = &s->src;
 
-	if (rc) {
-		error_prefix(s->err, rc == -EREMOTEIO ? src->peer->name : s->cfg.host);
+	if (rc && s->check_only && s->stopped) {
+		event_send(s->client, json_pack("{s:s, s:s, s:s, s:b}", "event", "result", "domain",
+					      src->name, "to", src->peer->name, "can_move", 0));
+	} else if (rc) {
+		if (!s->stopped)
+			error_prefix(s->err, rc == -EREMOTEIO ? src->peer->name : s->cfg.host);
 		log_error("%s to %s: %s", src->name, s->host, s->err->what);
 		event_send_error(s->client, s->err);
 	} else if (s->check_only) {
-		event_send(s->client, json_pack("{s:s, s:s, s:s}", "event", "result", "domain",
-					      src->name, "to", src->peer->name));
+		event_send(s->client, json_pack("{s:s, s:s, s:s, s:b}", "event", "result", "domain",
+					      src->name, "to", src->peer->name, "can_move", 1));
 	} else {
 		log_info("%s moved to %s in %lld ms, paused %lld ms", src->name, src->peer->name,
 			(long long)(s->at.done - s->at.start),

@@ -39,7 +39,7 @@ DOMAIN_KEYS = ["name", "uuid", "domid", "type", "state", "memory_kb", "vcpus", "
                "vif", "disk"]
 HOST_KEYS = ["backend", "version", "cpus", "memory_total_kb", "memory_free_kb", "tracker", "tracker_reason"]
 SUMMARY_KEYS = ["event", "domain", "from", "to", "total_ms", "downtime_ms", "rounds", "memory_bytes", "pages_sent",
-                "wire_bytes", "cipher", "pause"]
+                "wire_bytes", "cipher", "pause", "findings"]
 JOURNAL_KEYS = ["name", "state", "term", "owner", "settled", "peer", "since_ms"]
 PAUSE_KEYS = ["suspend_ms", "last_round_ms", "build_ms", "commit_ms", "activate_ms"]
 
@@ -698,10 +698,11 @@ class Migrate(Case):
             Move a running domain of this host to the peer HOST; it keeps running.
 
               -c, --config=FILE          Read FILE instead of /etc/lifeboat/lifeboat.conf
+                  --force                Move in spite of risks; blockers still stop it
                   --json                 Print the summary, or the error, as JSON
                   --max-downtime=MS      Aim at a pause of at most MS milliseconds (config:
                                          max_downtime)
-              -n, --dry-run              Check on both hosts whether the domain could move;
+              -n, --check, --dry-run     List all that stands in the way on both hosts;
                                          change nothing
               -q, --quiet                No progress, only the summary
                   --yes                  With claim: you know what it means
@@ -907,7 +908,8 @@ class Completion(Case):
 
     def offered(self, *words):
         """The long options that --help names."""
-        return set(re.findall(r"(?m)^ +(?:-\S, )?(--[a-z-]+)", self.host.run(*words, "--help").stdout))
+        lines = re.findall(r"(?m)^ +((?:-\S, )?--.*)", self.host.run(*words, "--help").stdout)
+        return {name for line in lines for name in re.findall(r"(?<!\S)--[a-z-]+", line.split("   ")[0])}
 
     def verbs(self):
         return re.findall(r"(?m)^  hv (\w+)", HV_HELP)

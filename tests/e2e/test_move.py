@@ -167,7 +167,8 @@ class Refusals(Case):
     def test_dry_run_says_the_same(self):
         self.b.stop()
         result = self.a.migrate("--dry-run", "ledger", "hostb", check=False)
-        self.assert_stayed(result, "cannot reach hostb")
+        self.assertIn("blocker: hosta: cannot reach hostb", result.stdout)
+        self.assert_stayed(result, "^$")
 
     def test_error_as_json(self):
         self.b.stop()

@@ -67,6 +67,19 @@ static void try_done(const struct record *rec)
 		check_same(rec, record_put_done(out, sizeof(out), &done));
 }
 
+/* Its text is cleaned, too. */
+static void try_findings(const struct record *rec)
+{
+	static struct findings found;
+
+	if (!record_get_findings(rec, &found))
+		return;
+	for (unsigned i = 0; i < found.nr; i++)
+		for (const char *p = found.list[i].what; *p; p++)
+			fuzz_check(*p >= ' ' && *p <= '~');
+	fuzz_check(record_put_findings(out, sizeof(out), &found) == rec->len);
+}
+
 static void try_pages(const struct record *rec)
 {
 	static struct page_batch batch;
@@ -80,7 +93,7 @@ static void try_pages(const struct record *rec)
 }
 
 static void (*const tries[])(const struct record *) = {
-	try_offer, try_reason, try_round, try_stats, try_link, try_done, try_pages};
+	try_offer, try_reason, try_round, try_stats, try_link, try_done, try_pages, try_findings};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -101,6 +114,10 @@ static void fuzz_seeds(void)
 	const struct record_offer offer = {
 		.version = 1, .backend = "xen", .name = "g", .json = "{}", .json_len = 2};
 	const struct error why = {.what = "no", .fix = "yes"};
+	static struct findings found;
+
+	findings_add_error(&found, FINDING_RISK, "memory", &why);
+	findings_add_error(&found, FINDING_BLOCKER, "bridge", &why);
 
 	for (uint8_t kind = 0; kind < sizeof(tries) / sizeof(tries[0]); kind++) {
 		size_t len = 0;
@@ -115,6 +132,8 @@ static void fuzz_seeds(void)
 			len = record_put_link(out + 1, 256, &(struct record_link){"a", "b"});
 		else if (kind == 6)
 			out[1] = 1, out[16] = 0xf0, len = 16;
+		else if (kind == 7)
+			len = record_put_findings(out + 1, 256, &found);
 		else
 			len = kind == 2 ? 12 : 16;
 		fuzz_seed(out, len + 1);

@@ -205,6 +205,24 @@ static const struct hv_save_hooks hooks = {
 	.tail = move_tail,
 };
 
+static struct findings found;
+
+/* What restore_check() finds, as "code code". */
+static const char *codes_of(const char *json)
+{
+	static char codes[128];
+	struct error err = ERROR_INIT;
+	struct domain dom;
+
+	found = (struct findings){0};
+	codes[0] = '\0';
+	check(hv->restore_check(json, &dom, &found, &err), &err);
+	for (unsigned i = 0; i < found.nr; i++)
+		snprintf(codes + strlen(codes), sizeof(codes) - strlen(codes), "%s%s", i ? " " : "",
+			found.list[i].code);
+	return codes;
+}
+
 static void begin_on_b(struct move *m)
 {
 	struct domain dom = find(&host_a);
@@ -212,7 +230,9 @@ static void begin_on_b(struct move *m)
 
 	check(hv->config(&dom, &json, &m->err), &m->err);
 	on(&host_b);
-	check(hv->restore_check(json, &dom, &m->err), &m->err);
+	found = (struct findings){0};
+	check(hv->restore_check(json, &dom, &found, &m->err), &m->err);
+	assert_int_equal(found.nr, 0);
 	check(hv->restore_begin(json, &m->r, &m->err), &m->err);
 	free(json);
 }
@@ -221,7 +241,9 @@ static int save_on_a(struct move *m)
 {
 	struct domain dom = find(&host_a);
 
-	check(hv->save_check(&dom, &m->err), &m->err);
+	found = (struct findings){0};
+	check(hv->save_check(&dom, &found, &m->err), &m->err);
+	assert_int_equal(found.nr, 0);
 	return hv->save(&dom, &hooks, m, &m->err);
 }
 
@@ -428,20 +450,21 @@ static void test_refusals(void **state)
 	(void)state;
 	create(&dom);
 	check(hv->config(&dom, &json, &err), &err);
-	assert_int_equal(hv->restore_check(json, &dom, &err), -EEXIST);
-	assert_non_null(strstr(err.what, "`led' exists on this host"));
+	assert_string_equal(codes_of(json), "name");
+	assert_non_null(strstr(found.list[0].what, "`led' exists on this host"));
 
 	on(&host_b);
 	err = ERROR_INIT;
 	host_b.embedded_memory_mb = 32;
 	on(&host_b);
-	assert_int_equal(hv->restore_check(json, &dom, &err), -ENOMEM);
+	assert_string_equal(codes_of(json), "memory");
 	host_b.embedded_memory_mb = 0;
 	on(&host_b);
 
 	check(hv->restore_begin(json, &m.r, &m.err), &m.err);
 	assert_int_equal(hv->find("led" SUFFIX_INCOMING, &dom, NULL), 0);
-	assert_int_equal(hv->restore_begin(json, &second, NULL), -EEXIST);
+	assert_int_equal(hv->restore_begin(json, &second, &err), -EOPNOTSUPP);
+	assert_non_null(strstr(err.what, "`led--incoming' exists on this host"));
 	hv->restore_abort(m.r);
 	free(json);
 	destroy(&host_a);
@@ -515,7 +538,9 @@ static void test_pause_stops_time(void **state)
 	dom = find(&host_a);
 	assert_int_equal(dom.tick, tick);
 	assert_int_equal(dom.state, DOMAIN_PAUSED);
-	assert_int_equal(hv->save_check(&dom, NULL), -EOPNOTSUPP);
+	found = (struct findings){0};
+	check(hv->save_check(&dom, &found, &err), &err);
+	assert_string_equal(found.list[0].code, "state");
 	check(hv->rename(&dom, "other", &err), &err);
 	assert_false(is_there(&host_a));
 	check(hv->find("other", &dom, &err), &err);

@@ -196,6 +196,38 @@ static bool resolve_same(const struct record *rec)
 	       test_all(resolve.token, sizeof(resolve.token), 0xcd);
 }
 
+static size_t findings_put(void *buf, size_t size)
+{
+	struct findings found = {0};
+
+	findings_add(&found, FINDING_RISK, "kernel", "Copy it", "no kernel");
+	findings_add(&found, FINDING_BLOCKER, "memory", "Make room", "no room");
+	return record_put_findings(buf, size, &found);
+}
+
+static bool findings_get(const struct record *rec)
+{
+	struct findings found;
+
+	return record_get_findings(rec, &found);
+}
+
+static bool same_finding(const struct finding *f, enum finding_severity severity, const char *code,
+	const char *what, const char *fix)
+{
+	return f->severity == severity && strcmp(f->code, code) == 0 &&
+	       strcmp(f->what, what) == 0 && strcmp(f->fix, fix) == 0 && !f->host[0];
+}
+
+static bool findings_same(const struct record *rec)
+{
+	struct findings found;
+
+	return record_get_findings(rec, &found) && found.nr == 2 &&
+	       same_finding(&found.list[0], FINDING_RISK, "kernel", "no kernel", "Copy it") &&
+	       same_finding(&found.list[1], FINDING_BLOCKER, "memory", "no room", "Make room");
+}
+
 static const struct body_kind kinds[] = {
 	{"OFFER", offer_put, offer_get, offer_same},
 	{"ACCEPT", accept_put, accept_get, accept_same},
@@ -205,6 +237,7 @@ static const struct body_kind kinds[] = {
 	{"STATS", stats_put, stats_get, stats_same},
 	{"DONE", done_put, done_get, done_same},
 	{"LINK_UP", link_put, link_get, link_same},
+	{"FINDINGS", findings_put, findings_get, findings_same},
 };
 
 static bool with_body(const struct body_kind *kind, const uint8_t *body, size_t len, bool same)
@@ -311,6 +344,50 @@ static void test_reason_is_cleaned(void **state)
 	assert_string_equal(got.what, "unreadable");
 }
 
+static uint32_t put_full(uint8_t *buf, struct findings *found)
+{
+	char text[ERROR_TEXT_LEN];
+
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	*found = (struct findings){0};
+	for (unsigned i = 0; i < FINDINGS_MAX; i++)
+		findings_add(found, FINDING_WARNING, "12345678901234567890123", text, "%s", text);
+	return (uint32_t)record_put_findings(buf, RECORD_FINDINGS_MAX, found);
+}
+
+static void test_findings_limits(void **state)
+{
+	static uint8_t buf[RECORD_FINDINGS_MAX];
+	static struct findings found, got;
+	struct record rec = {.body = buf};
+
+	(void)state;
+	rec.len = put_full(buf, &found);
+	assert_true(rec.len > 0 && record_get_findings(&rec, &got));
+	assert_int_equal(got.nr, FINDINGS_MAX);
+	buf[0] = FINDINGS_MAX + 1;
+	assert_false(record_get_findings(&rec, &got));
+	buf[0] = 0; /* none is said by silence */
+	rec.len = 4;
+	assert_false(record_get_findings(&rec, &got));
+	/* A severity of no meaning, a text that is missing, one that would reach a terminal. */
+	for (uint8_t severity = 0; severity < 6; severity++) {
+		found.nr = 1;
+		found.list[0].severity = (enum finding_severity)severity;
+		rec.len = (uint32_t)record_put_findings(buf, sizeof(buf), &found);
+		assert_int_equal(record_get_findings(&rec, &got), severity >= 1 && severity <= 3);
+	}
+	found.list[0].severity = FINDING_RISK;
+	strcpy(found.list[0].what, "a\x1b[2J");
+	rec.len = (uint32_t)record_put_findings(buf, sizeof(buf), &found);
+	assert_true(record_get_findings(&rec, &got));
+	assert_string_equal(got.list[0].what, "a?[2J");
+	found.list[0].fix[0] = '\0';
+	rec.len = (uint32_t)record_put_findings(buf, sizeof(buf), &found);
+	assert_false(record_get_findings(&rec, &got));
+}
+
 static void test_header(void **state)
 {
 	uint8_t head[RECORD_HEADER_LEN];
@@ -341,6 +418,7 @@ static void test_who_says_what(void **state)
 		[12] = {"DONE", ROLE_DESTINATION}, [13] = {"GONE", ROLE_SOURCE},
 		[14] = {"CLOSED", ROLE_DESTINATION}, [15] = {"ABORT", ROLE_SOURCE},
 		[16] = {"RESOLVE", ROLE_SOURCE}, [17] = {"UNKNOWN", ROLE_DESTINATION},
+		[18] = {"FINDINGS", ROLE_DESTINATION},
 	};
 	/* clang-format on */
 
@@ -494,6 +572,7 @@ int main(void)
 		cmocka_unit_test(test_bodies_changed),
 		cmocka_unit_test(test_offer_limits),
 		cmocka_unit_test(test_reason_is_cleaned),
+		cmocka_unit_test(test_findings_limits),
 		cmocka_unit_test(test_header),
 		cmocka_unit_test(test_who_says_what),
 		cmocka_unit_test(test_over_a_socket),

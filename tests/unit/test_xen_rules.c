@@ -85,34 +85,56 @@ static void test_refusals(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct error err = ERROR_INIT;
+		struct findings found = {0};
 
 		config_of(&cfg, LIBXL_DOMAIN_TYPE_PVH);
-		assert_int_equal(xen_check_config(&cfg, "g", &err), 0);
+		xen_check_config(&cfg, "g", &found);
+		assert_int_equal(found.nr, 0);
 		cases[i].set(&cfg);
-		assert_int_equal(xen_check_config(&cfg, "g", &err), -EOPNOTSUPP);
-		assert_non_null(strstr(err.what, cases[i].word));
-		assert_true(err.fix[0]);
+		xen_check_config(&cfg, "g", &found);
+		assert_int_equal(found.nr, 1);
+		assert_int_equal(found.list[0].severity, FINDING_BLOCKER);
+		assert_non_null(strstr(found.list[0].what, cases[i].word));
+		assert_true(found.list[0].code[0] && found.list[0].fix[0]);
 		libxl_domain_config_dispose(&cfg);
 	}
 }
 
+static void test_all_refusals_at_once(void **state)
+{
+	struct findings found = {0};
+	libxl_domain_config cfg;
+
+	(void)state;
+	config_of(&cfg, LIBXL_DOMAIN_TYPE_PVH);
+	set_pci(&cfg);
+	set_nested(&cfg);
+	set_vnuma(&cfg);
+	set_altp2m(&cfg);
+	xen_check_config(&cfg, "g", &found);
+	assert_int_equal(findings_count(&found, FINDING_BLOCKER), 4);
+	libxl_domain_config_dispose(&cfg);
+}
+
 static void test_types(void **state)
 {
-	struct error err = ERROR_INIT;
+	struct findings found = {0};
 	libxl_domain_config cfg;
 
 	(void)state;
 	config_of(&cfg, LIBXL_DOMAIN_TYPE_PV);
-	assert_int_equal(xen_check_config(&cfg, "g", &err), 0);
+	xen_check_config(&cfg, "g", &found);
+	assert_int_equal(found.nr, 0);
 	assert_int_equal(xen_check_limits(&cfg).guest, XEN_GUEST_PV);
 	libxl_domain_config_dispose(&cfg);
 	config_of(&cfg, LIBXL_DOMAIN_TYPE_HVM);
-	assert_int_equal(xen_check_config(&cfg, "g", &err), -EOPNOTSUPP);
-	assert_non_null(strstr(err.what, "QEMU"));
+	xen_check_config(&cfg, "g", &found);
+	assert_non_null(strstr(found.list[0].what, "QEMU"));
 	libxl_domain_config_dispose(&cfg);
 	libxl_domain_config_init(&cfg); /* what a peer may send */
-	assert_int_equal(xen_check_config(&cfg, "g", NULL), -EOPNOTSUPP);
+	found.nr = 0;
+	xen_check_config(&cfg, "g", &found);
+	assert_non_null(findings_stop(&found, true));
 	libxl_domain_config_dispose(&cfg);
 }
 
@@ -227,6 +249,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_all_refusals_at_once),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_describe),

@@ -34,7 +34,7 @@ KINDS = {
     5: ("PAGES", SOURCE), 6: ("TAIL", SOURCE), 7: ("ROUND", SOURCE), 8: ("ROUND_ACK", DESTINATION),
     9: ("QUIESCED", SOURCE), 10: ("READY", DESTINATION), 11: ("GO", SOURCE), 12: ("DONE", DESTINATION),
     13: ("GONE", SOURCE), 14: ("CLOSED", DESTINATION), 15: ("ABORT", SOURCE),
-    16: ("RESOLVE", SOURCE), 17: ("UNKNOWN", DESTINATION),
+    16: ("RESOLVE", SOURCE), 17: ("UNKNOWN", DESTINATION), 18: ("FINDINGS", DESTINATION),
 }
 TYPES = {name: number for number, (name, _) in KINDS.items()}
 PAGE_KINDS = {1: "zero", 2: "raw", 3: "lz4"}
@@ -304,7 +304,7 @@ def offer_get(body):
              "uuid": f.take(16).hex(), "token": f.take(16).hex(), "term": f.number("Q")}
     offer["json"] = f.take(f.number("I")).decode()
     f.end()
-    if offer["version"] != VERSION or offer["flags"] & ~1 or "\0" in offer["json"]:
+    if offer["version"] != VERSION or offer["flags"] & ~3 or "\0" in offer["json"]:
         raise Refused("a bad OFFER")
     return offer
 
@@ -318,6 +318,34 @@ def reason_get(body):
     reason = {"what": f.string(511), "fix": f.string(511)}
     f.end()
     return reason
+
+
+SEVERITIES = {1: "blocker", 2: "risk", 3: "warning"}
+
+
+def findings_put(findings):
+    """Of (severity, code, what, fix)."""
+    numbers = {name: number for number, name in SEVERITIES.items()}
+    return struct.pack("<I", len(findings)) + b"".join(
+        struct.pack("<I", numbers[severity]) + string(code) + string(what) + string(fix)
+        for severity, code, what, fix in findings)
+
+
+def findings_get(body):
+    f = Fields(body)
+    nr = f.number("I")
+    if not 1 <= nr <= 48:
+        raise Refused(f"{nr} findings")
+    found = []
+    for _ in range(nr):
+        severity = f.number("I")
+        one = {"severity": SEVERITIES.get(severity), "code": f.string(23), "what": f.string(511),
+               "fix": f.string(511)}
+        if not all(one.values()):
+            raise Refused("a bad finding")
+        found.append(one)
+    f.end()
+    return found
 
 
 def round_get(body):
@@ -474,6 +502,7 @@ def lie(conn, how):
             "source-type": struct.pack("<II", TYPES["GO"], 0),
             "bad-length": struct.pack("<II", TYPES["ROUND_ACK"], 13) + bytes(12),
             "out-of-turn": struct.pack("<II", TYPES["CLOSED"], 0),
+            "findings": struct.pack("<III", TYPES["FINDINGS"], 4, 0),
         }[how])
     if how == "half-frame":
         conn.sock.shutdown(socket.SHUT_WR)
@@ -504,6 +533,12 @@ def serve(conn, args, seen):
                 return
         if name == "OFFER":
             seen["offer"] = offer_get(body)
+            if args.find:
+                conn.send("FINDINGS", findings_put(args.find))
+            if args.find and any(f[0] == "blocker" for f in args.find):
+                conn.send("REFUSED", reason_put(*args.find[0][2:]))
+                seen["end"] = "refused"
+                return
             conn.send("ACCEPT", struct.pack("<Q", seen["offer"]["term"]))
             if seen["offer"]["flags"] & 1:
                 seen["end"] = "checked"
@@ -560,10 +595,17 @@ def receive(args, seen):
 
 # ---- the program: a source ----
 
-def honest_prefix(conn, args):
+def honest_prefix(conn, args, seen):
     config = args.config.read() if args.config else b"{}"
     conn.send("OFFER", offer_put(args.name, args.backend, config, args.check_only))
-    conn.expect("ACCEPT")
+    name, body = conn.receive()
+    if name == "FINDINGS":
+        seen["findings"] = findings_get(body)
+        name, body = conn.receive()
+    if name == "REFUSED":
+        raise Told(name, reason_get(body))
+    if name != "ACCEPT":
+        raise Refused(f"{name} where ACCEPT was due")
 
 
 def wrong_pages(how):
@@ -601,7 +643,7 @@ def wrong_record(conn, how):
         return
     conn.seal.frames -= 1
     conn.send_plain({
-        "unknown-type": struct.pack("<II", 18, 0),
+        "unknown-type": struct.pack("<II", max(KINDS) + 1, 0),
         "zero-type": struct.pack("<II", 0, 0),
         "local-type": struct.pack("<II", 0x1000, 0),
         "destination-type": struct.pack("<II", TYPES["READY"], 0),
@@ -656,7 +698,7 @@ def send(args, seen):
         elif how == "early-pages":
             conn.send("PAGES", encode_pages([1], [b"x" * PAGE]))
         else:
-            honest_prefix(conn, args)
+            honest_prefix(conn, args, seen)
             if how in PAGE_WRONGS:
                 conn.send("PAGES", wrong_pages(how))
             elif how == "die":
@@ -693,9 +735,11 @@ def arguments(argv):
     p.add_argument("--listen", default="127.0.0.1:0", help="receive: ADDRESS:PORT")
     p.add_argument("--at", default="OFFER", help="receive: go wrong when this record comes")
     p.add_argument("--refuse", metavar="WHY", help="receive: answer REFUSED")
+    p.add_argument("--find", metavar="JSON", type=json.loads,
+                   help="receive: send FINDINGS, [[severity, code, what, fix], ...], after OFFER")
     p.add_argument("--die-after", type=int, metavar="PAGES", help="receive: close without a word")
     p.add_argument("--corrupt", metavar="HOW", help="receive: bad-tag short-frame oversized garbage half-frame "
-                   "unknown-type local-type source-type bad-length out-of-turn silent-handshake bad-version bad-cipher")
+                   "unknown-type local-type source-type bad-length out-of-turn findings silent-handshake bad-version bad-cipher")
     p.add_argument("--stall", type=float, metavar="SECONDS", help="receive: say and read nothing for so long")
     p.add_argument("--connect", help="send: ADDRESS:PORT")
     p.add_argument("--name", default="test")

@@ -314,7 +314,7 @@ class Ends(WireTest):
                 self.assertIsNotNone(self.wire.process.wait(8))
 
     def test_engine_says_nonsense(self):
-        for kind in (0, 2, 18, SETUP, LINK_UP, 0xffffffff):
+        for kind in (0, 2, max(peer.KINDS) + 1, SETUP, LINK_UP, 0xffffffff):
             with self.subTest(kind=kind):
                 conn = self.connect(SOURCE)
                 self.wire.put(kind)
