@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -187,6 +188,28 @@ static int rename_domain(struct domain *dom, const char *name, struct error *err
 	return rc;
 }
 
+static int flush(const struct domain *dom, const struct domain_disk *disk, struct error *err)
+{
+	int fd = open(disk->path, O_RDWR | O_CLOEXEC), rc = 0;
+
+	if (fd < 0 || fsync(fd) < 0)
+		rc = error_sys(err, -errno, "Look at dmesg and at the space on its file system",
+			"disk %s of %s cannot be flushed", disk->path, dom->name);
+	fd_close(&fd);
+	return rc;
+}
+
+/* The guest's writes are done when its hypercall returns, but only as far as the page cache. */
+static int quiesce(const struct domain *dom, struct error *err)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; i < dom->nr_disks && rc == 0; i++)
+		if (!dom->disk[i].readonly)
+			rc = flush(dom, &dom->disk[i], err);
+	return rc;
+}
+
 static int resume(const struct domain *dom, struct error *err)
 {
 	return simple(dom, VMM_RESUME, NULL, err);
@@ -237,6 +260,7 @@ const struct hypervisor hypervisor_embedded = {
 	.config = config,
 	.save_check = embedded_save_check,
 	.save = embedded_save,
+	.quiesce = quiesce,
 	.resume = resume,
 	.restore_check = embedded_restore_check,
 	.restore_begin = embedded_restore_begin,

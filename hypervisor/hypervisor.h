@@ -159,6 +159,13 @@ struct hypervisor {
 	int (*save)(const struct domain *dom, const struct hv_save_hooks *hooks, void *ctx,
 		struct error *err);
 
+	/*
+	 * Source: wait until this host has answered every disk request of a domain that save()
+	 * suspended, so that no write of it can come after one of the destination's. Bounded to
+	 * seconds; -EBUSY when requests are still open then.
+	 */
+	int (*quiesce)(const struct domain *dom, struct error *err);
+
 	/* Source: let a domain that save() suspended run on here, monitored as before. */
 	int (*resume)(const struct domain *dom, struct error *err);
 

@@ -6,6 +6,7 @@
 #include "hypervisor/xen_domain.h"
 #include "hypervisor/xen_host.h"
 #include "hypervisor/xen_restore.h"
+#include "hypervisor/xen_ring.h"
 #include "hypervisor/xen_save.h"
 
 const struct hypervisor hypervisor_xen = {
@@ -26,6 +27,7 @@ const struct hypervisor hypervisor_xen = {
 	.config = xen_config_json,
 	.save_check = xen_check_save,
 	.save = xen_save,
+	.quiesce = xen_ring_drain,
 	.resume = xen_domain_resume,
 	.restore_check = xen_check_restore,
 	.restore_begin = xen_restore_begin,

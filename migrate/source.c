@@ -158,9 +158,12 @@ static int step_abort(struct source *s, struct error *err)
 	return 0;
 }
 
+/* The destination makes its disks writable on this word: nothing may be on its way to ours. */
 static int step_quiesced(struct source *s, struct error *err)
 {
-	return source_say(s, RECORD_QUIESCED, err);
+	int rc = s->hv->quiesce(&s->dom, err);
+
+	return rc ? rc : source_say(s, RECORD_QUIESCED, err);
 }
 
 int source_step(void *ctx, enum handover_step step, struct error *err)

@@ -17,6 +17,7 @@
 #include "hypervisor/xen_config.h"
 #include "hypervisor/xen_keeper.h"
 #include "hypervisor/xen_log.h"
+#include "hypervisor/xen_ring.h"
 #include "hypervisor/xen_shutdown.h"
 
 static void config_of(libxl_domain_config *cfg, libxl_domain_type type)
@@ -245,6 +246,29 @@ static void test_actions(void **state)
 	libxl_domain_config_dispose(&cfg);
 }
 
+/* A ring is idle when the last request that the guest put there is answered; 32 bits wrap. */
+static void test_ring(void **state)
+{
+	static const struct {
+		uint32_t req, req_event, rsp, rsp_event;
+		bool idle;
+	} cases[] = {
+		{0, 1, 0, 1, true},
+		{7, 8, 7, 1, true},
+		{7, 8, 6, 7, false},
+		{2, 3, UINT32_MAX, 0, false},
+		{UINT32_MAX, 5, UINT32_MAX, 9, true},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		uint32_t page[1024] = {
+			cases[i].req, cases[i].req_event, cases[i].rsp, cases[i].rsp_event};
+
+		assert_int_equal(xen_ring_idle(page), cases[i].idle);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -256,6 +280,7 @@ int main(void)
 		cmocka_unit_test(test_xl_log),
 		cmocka_unit_test(test_reasons),
 		cmocka_unit_test(test_actions),
+		cmocka_unit_test(test_ring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
