@@ -8,22 +8,27 @@
 #include "migrate/noise.h"
 #include "migrate/wire.h"
 
-static void payload_put(uint8_t payload[static NOISE_PAYLOAD_LEN], uint32_t ciphers)
+static void payload_put(
+	uint8_t payload[static NOISE_PAYLOAD_LEN], const struct channel_offer *offer)
 {
 	struct wire_writer w = wire_writer(payload, NOISE_PAYLOAD_LEN);
 
 	wire_put_u32(&w, RECORD_VERSION);
-	wire_put_u32(&w, ciphers);
-	wire_put_u64(&w, 0);
+	wire_put_u32(&w, offer->ciphers);
+	wire_put_u16(&w, offer->chacha_mb_s);
+	wire_put_u16(&w, offer->aes_mb_s);
+	wire_put_u32(&w, 0);
 }
 
-static int payload_get(const uint8_t payload[static NOISE_PAYLOAD_LEN], uint32_t *ciphers,
+static int payload_get(const uint8_t payload[static NOISE_PAYLOAD_LEN], struct channel_offer *offer,
 	const char *peer, struct error *err)
 {
 	struct wire_reader r = wire_reader(payload, NOISE_PAYLOAD_LEN);
 	uint32_t version = wire_get_u32(&r);
 
-	*ciphers = wire_get_u32(&r);
+	offer->ciphers = wire_get_u32(&r);
+	offer->chacha_mb_s = wire_get_u16(&r);
+	offer->aes_mb_s = wire_get_u16(&r);
 	if (version == RECORD_VERSION)
 		return 0;
 	return error_set(err, -EPROTO, "Run the same lifeboat version on both hosts",
@@ -31,9 +36,11 @@ static int payload_get(const uint8_t payload[static NOISE_PAYLOAD_LEN], uint32_t
 		RECORD_VERSION);
 }
 
-static int choose(struct wire *w, uint32_t theirs, struct error *err)
+static int choose(struct wire *w, const struct channel_offer *theirs, struct error *err)
 {
-	w->cipher = channel_choose(channel_ciphers(), theirs);
+	const struct channel_offer ours = channel_offer();
+
+	w->cipher = channel_choose(&ours, theirs);
 	if (!w->cipher)
 		return error_set(
 			err, -EPROTO, NULL, "%s and this host have no cipher in common", w->peer);
@@ -43,10 +50,10 @@ static int choose(struct wire *w, uint32_t theirs, struct error *err)
 static int initiate(struct wire *w, struct noise *n, int64_t deadline, struct error *err)
 {
 	uint8_t payload[NOISE_PAYLOAD_LEN], m1[NOISE_MESSAGE_1_LEN], m2[NOISE_MESSAGE_2_LEN];
-	uint32_t theirs;
+	struct channel_offer theirs = channel_offer();
 	int rc;
 
-	payload_put(payload, channel_ciphers());
+	payload_put(payload, &theirs);
 	rc = noise_write_1(n, payload, m1);
 	if (rc)
 		return error_set(err, rc, "Correct the peer's key in the config",
@@ -68,7 +75,7 @@ static int initiate(struct wire *w, struct noise *n, int64_t deadline, struct er
 			"Compare 'lifeboatd --show-key' there with the key configured here",
 			"%s could not prove its key", w->peer);
 	rc = payload_get(payload, &theirs, w->peer, err);
-	return rc ? rc : choose(w, theirs, err);
+	return rc ? rc : choose(w, &theirs, err);
 }
 
 static const char *peer_of_key(const struct link_setup *setup, const uint8_t *key)
@@ -85,8 +92,8 @@ static int respond(struct wire *w, struct noise *n, const struct link_setup *set
 {
 	uint8_t payload[NOISE_PAYLOAD_LEN], m1[NOISE_MESSAGE_1_LEN], m2[NOISE_MESSAGE_2_LEN];
 	char text[HOST_KEY_TEXT_LEN];
+	struct channel_offer theirs;
 	const char *name;
-	uint32_t theirs;
 	int rc;
 
 	rc = io_read_exact(WIRE_FD_NET, m1, sizeof(m1), deadline);
@@ -104,10 +111,10 @@ static int respond(struct wire *w, struct noise *n, const struct link_setup *set
 	memcpy(w->peer, name, sizeof(w->peer));
 	rc = payload_get(payload, &theirs, w->peer, err);
 	if (rc == 0)
-		rc = choose(w, theirs, err);
+		rc = choose(w, &theirs, err);
 	if (rc)
 		return rc;
-	payload_put(payload, w->cipher);
+	payload_put(payload, &(struct channel_offer){.ciphers = w->cipher});
 	rc = noise_write_2(n, payload, m2);
 	return rc ? rc : io_write_all(WIRE_FD_NET, m2, sizeof(m2), deadline);
 }

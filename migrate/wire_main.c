@@ -81,6 +81,8 @@ static int seal_record(struct wire *w, struct pump *p)
 		len = RECORD_HEADER_LEN + body;
 	}
 	p->out_len = channel_seal(&w->seal, plain, len, p->out);
+	if (!p->out_len)
+		return -EPROTO;
 	w->bytes_out += p->out_len;
 	return 0;
 }
@@ -284,9 +286,15 @@ static int relay(struct wire *w, struct error *err)
 			w->outbound.ended = true;
 			w->outbound.out_len = 0;
 		}
-		rc = pump_run(w, &w->inbound, open_frame);
-		if (rc)
+		rc = w->inbound.ended ? 0 : pump_run(w, &w->inbound, open_frame);
+		/* The engine takes no more, so it has ended: its last words are still to be sent.
+		 */
+		if (rc && w->inbound.out_len) {
+			w->inbound.ended = true;
+			w->inbound.out_len = 0;
+		} else if (rc) {
 			return link_end(w, rc, write_failure, err);
+		}
 	}
 }
 
@@ -323,6 +331,9 @@ static int wire_init(struct wire *w, struct link_setup *setup, struct error *err
 		pump_init(&w->inbound, WIRE_FD_NET, WIRE_FD_ENGINE, CHANNEL_FRAME_MAX, LOCAL_MAX,
 			CHANNEL_LEN_BYTES))
 		return error_set(err, -ENOMEM, NULL, "no memory for lifeboat-wire");
+	if (channel_prepare())
+		return error_set(err, -ENOTSUP, "Install OpenSSL 3 with its default provider",
+			"the system's cryptographic library lacks a cipher");
 	peer_address(w->address);
 	return priv_confine(setup->user, err);
 }

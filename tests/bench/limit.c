@@ -144,14 +144,16 @@ static int limit_tcp(const uint8_t *memory, size_t len)
 
 int bench_limits(const uint8_t *memory, size_t len, struct error *err)
 {
-	int rc;
+	int rc = channel_prepare();
 
+	if (rc)
+		return error_sys(err, rc, NULL, "no ciphers");
 	limit_memcpy(memory, len);
 	limit_lz4(memory, len);
 	rc = limit_tcp(memory, len);
 	if (rc == 0)
 		rc = limit_aead(CIPHER_CHACHA20_POLY1305, "chacha20_poly1305", memory, len);
-	if (rc == 0 && channel_ciphers() & CIPHER_AES256_GCM)
+	if (rc == 0 && channel_offer().ciphers & CIPHER_AES256_GCM)
 		rc = limit_aead(CIPHER_AES256_GCM, "aes_256_gcm", memory, len);
 	return rc ? error_sys(err, rc, NULL, "a limit could not be measured") : 0;
 }

@@ -18,8 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 1 + CHANNEL_LEN_BYTES)
 		return 0;
-	cipher = data[0] & channel_ciphers() & CIPHER_AES256_GCM ? CIPHER_AES256_GCM
-								 : CIPHER_CHACHA20_POLY1305;
+	fuzz_check(channel_prepare() == 0);
+	cipher = data[0] & channel_offer().ciphers & CIPHER_AES256_GCM ? CIPHER_AES256_GCM
+								       : CIPHER_CHACHA20_POLY1305;
 	randombytes_buf(bytes, sizeof(bytes));
 	channel_key_init(&k, cipher, bytes);
 	k.frames = 250 + data[0] / 16;
@@ -42,6 +43,7 @@ static void fuzz_seeds(void)
 	struct channel_key k;
 	size_t len = 1;
 
+	fuzz_check(channel_prepare() == 0);
 	fuzz_seed(frames, 1 + 4 + 24);
 	channel_key_init(&k, CIPHER_CHACHA20_POLY1305, key);
 	for (int i = 0; i < 3; i++)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "test.h"
 
+#include <sodium.h>
+
 #include "migrate/channel.h"
 
 static const uint8_t key_bytes[CHANNEL_KEY_LEN] = "0123456789abcdef0123456789abcde";
@@ -212,20 +214,60 @@ static void test_lengths(void **state)
 	}
 }
 
+static enum channel_cipher choose(struct channel_offer ours, struct channel_offer theirs)
+{
+	enum channel_cipher chosen = channel_choose(&ours, &theirs);
+
+	/* Who asks makes no difference. */
+	assert_int_equal(channel_choose(&theirs, &ours), chosen);
+	return chosen;
+}
+
 static void test_choice(void **state)
 {
+	const uint32_t chacha = CIPHER_CHACHA20_POLY1305, aes = CIPHER_AES256_GCM;
+	const struct channel_offer untold = {.ciphers = chacha | aes};
+
+	(void)state;
+	assert_true(channel_offer().ciphers & chacha);
+	assert_true(channel_offer().chacha_mb_s > 0);
+	assert_int_equal(!(channel_offer().ciphers & aes), !channel_offer().aes_mb_s);
+	assert_int_equal(choose(untold, untold), aes);
+	assert_int_equal(choose(untold, (struct channel_offer){.ciphers = chacha}), chacha);
+	assert_int_equal(choose(untold, (struct channel_offer){.ciphers = aes}), aes);
+	assert_int_equal(choose(untold, (struct channel_offer){0}), 0);
+	assert_int_equal(choose(untold, (struct channel_offer){.ciphers = ~(chacha | aes)}), 0);
+	assert_int_equal(choose((struct channel_offer){.ciphers = chacha},
+				 (struct channel_offer){.ciphers = aes}),
+		0);
+	assert_string_equal(channel_cipher_name(aes), "AES-256-GCM");
+	assert_string_equal(channel_cipher_name(chacha), "ChaCha20-Poly1305");
+}
+
+/* What both hosts need together decides: 1/a + 1/b. */
+static void test_choice_by_rate(void **state)
+{
+	static const struct {
+		uint16_t chacha[2], aes[2];
+		enum channel_cipher want;
+	} cases[] = {
+		{{1000, 1000}, {2000, 2000}, CIPHER_AES256_GCM},
+		{{2000, 2000}, {1000, 1000}, CIPHER_CHACHA20_POLY1305},
+		{{1000, 1000}, {1000, 1000}, CIPHER_AES256_GCM},
+		{{1000, 1000}, {400, 60000}, CIPHER_CHACHA20_POLY1305},
+		{{1000, 1000}, {600, 60000}, CIPHER_AES256_GCM},
+		{{65535, 65535}, {65535, 65534}, CIPHER_CHACHA20_POLY1305},
+		{{1000, 0}, {10, 10}, CIPHER_AES256_GCM}, /* one does not tell */
+		{{1000, 1000}, {10, 0}, CIPHER_AES256_GCM},
+	};
 	const uint32_t both = CIPHER_CHACHA20_POLY1305 | CIPHER_AES256_GCM;
 
 	(void)state;
-	assert_true(channel_ciphers() & CIPHER_CHACHA20_POLY1305);
-	assert_int_equal(channel_choose(both, both), CIPHER_AES256_GCM);
-	assert_int_equal(channel_choose(both, CIPHER_CHACHA20_POLY1305), CIPHER_CHACHA20_POLY1305);
-	assert_int_equal(channel_choose(CIPHER_CHACHA20_POLY1305, both), CIPHER_CHACHA20_POLY1305);
-	assert_int_equal(channel_choose(both, 0), 0);
-	assert_int_equal(channel_choose(both, ~both), 0);
-	assert_int_equal(channel_choose(CIPHER_CHACHA20_POLY1305, CIPHER_AES256_GCM), 0);
-	assert_string_equal(channel_cipher_name(CIPHER_AES256_GCM), "AES-256-GCM");
-	assert_string_equal(channel_cipher_name(CIPHER_CHACHA20_POLY1305), "ChaCha20-Poly1305");
+	for (size_t i = 0; i < COUNT(cases); i++)
+		assert_int_equal(
+			choose((struct channel_offer){both, cases[i].chacha[0], cases[i].aes[0]},
+				(struct channel_offer){both, cases[i].chacha[1], cases[i].aes[1]}),
+			cases[i].want);
 }
 
 #define EACH(test)                                                                                 \
@@ -246,13 +288,14 @@ int main(void)
 		EACH(test_random_traffic),
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_choice_by_rate),
 	};
 
-	if (sodium_init() < 0)
+	if (sodium_init() < 0 || channel_prepare())
 		return 1;
 	ciphers[0] = CIPHER_CHACHA20_POLY1305;
-	ciphers[1] = channel_ciphers() & CIPHER_AES256_GCM ? CIPHER_AES256_GCM
-							   : CIPHER_CHACHA20_POLY1305;
+	ciphers[1] = channel_offer().ciphers & CIPHER_AES256_GCM ? CIPHER_AES256_GCM
+								 : CIPHER_CHACHA20_POLY1305;
 	if (ciphers[1] != CIPHER_AES256_GCM)
 		print_message(
 			"# this processor has no AES instructions: AES-256-GCM is not tested\n");

@@ -141,12 +141,12 @@ class Noise:
         return hkdf2(self.ck, b"")
 
 
-def payload_put(ciphers, version=VERSION):
-    return struct.pack("<IIQ", version, ciphers, 0)
+def payload_put(ciphers, version=VERSION, chacha=0, aes=0):
+    return struct.pack("<IIHHI", version, ciphers, chacha, aes, 0)
 
 
 def payload_get(payload):
-    version, ciphers, _ = struct.unpack("<IIQ", payload)
+    version, ciphers, _, _, _ = struct.unpack("<IIHHI", payload)
     if version != VERSION:
         raise Refused(f"version {version}")
     return ciphers
@@ -390,15 +390,15 @@ class Connection:
             raise Ended(str(e)) from e
         self.bytes_out += len(data)
 
-    def handshake(self, version=VERSION, choice=None):
+    def handshake(self, version=VERSION, choice=None, rates=(0, 0)):
         if self.role == SOURCE:
-            self.initiate(version)
+            self.initiate(version, rates)
         else:
             self.respond(version, choice)
 
-    def initiate(self, version=VERSION):
+    def initiate(self, version=VERSION, rates=(0, 0)):
         n = Noise(self.secret, self.peer_key)
-        self.message_1 = n.write_1(self.peer_key, payload_put(self.ciphers, version))
+        self.message_1 = n.write_1(self.peer_key, payload_put(self.ciphers, version, *rates))
         self.write(self.message_1)
         chosen = payload_get(n.read_2(self.read(64)))
         if chosen not in CIPHER_NAMES or not chosen & self.ciphers:

@@ -254,6 +254,16 @@ class Talk(WireTest):
             self.assertEqual(name, "PAGES")
             self.assertTrue(local_pages_get(body) == (entries, pages))
 
+    def test_cipher_by_rate(self):
+        """The destination weighs the source's figures against its own; a source that tells none gets AES."""
+        best = AES if HAVE_AES else CHACHA
+        for rates, want in (((0, 0), best), ((65535, 1), CHACHA), ((1, 65535), best), ((65535, 0), best)):
+            with self.subTest(rates=rates):
+                conn = self.start(DESTINATION)
+                conn.handshake(rates=rates)
+                self.assertEqual(conn.cipher, want)
+                self.wire.close()
+
     def test_rekey(self):
         """Past three changes of keys, in both directions at different frames."""
         for cipher in CIPHERS:
