@@ -11,6 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/rate.h"
+
 #define CONFIG_PATH  "/etc/lifeboat/lifeboat.conf"
 #define DEFAULT_PORT 7979
 
@@ -48,6 +50,13 @@ static const struct name_value tracker_names[] = {
 	{NULL, 0},
 };
 
+static const struct name_value no_converge_names[] = {
+	{"abort", NO_CONVERGE_ABORT},
+	{"throttle", NO_CONVERGE_THROTTLE},
+	{"stop", NO_CONVERGE_STOP},
+	{NULL, 0},
+};
+
 static int name_lookup(const struct name_value *table, const char *name)
 {
 	for (; table->name; table++)
@@ -73,6 +82,27 @@ static int check_tracker(cfg_t *cfg, cfg_opt_t *opt)
 	if (name_lookup(tracker_names, value))
 		return 0;
 	cfg_error(cfg, "dirty_tracking must be auto, pagemap or compare, not '%s'", value);
+	return -1;
+}
+
+static int check_no_converge(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+
+	if (name_lookup(no_converge_names, value))
+		return 0;
+	cfg_error(cfg, "on_no_converge must be abort, throttle or stop, not '%s'", value);
+	return -1;
+}
+
+static int check_bwlimit(cfg_t *cfg, cfg_opt_t *opt)
+{
+	const char *value = cfg_opt_getnstr(opt, cfg_opt_size(opt) - 1);
+	uint64_t rate;
+
+	if (rate_parse(value, &rate) == 0)
+		return 0;
+	cfg_error(cfg, "bwlimit must be " RATE_SYNTAX ", not '%s'", value);
 	return -1;
 }
 
@@ -218,6 +248,10 @@ static int fill(struct config *out, cfg_t *cfg, struct error *err)
 		(enum config_tracker)name_lookup(tracker_names, cfg_getstr(cfg, "dirty_tracking"));
 	out->embedded_memory_mb = (uint32_t)cfg_getint(cfg, "embedded_memory");
 	out->max_downtime_ms = (uint32_t)cfg_getint(cfg, "max_downtime");
+	out->on_no_converge = (enum config_no_converge)name_lookup(
+		no_converge_names, cfg_getstr(cfg, "on_no_converge"));
+	if (rate_parse(cfg_getstr(cfg, "bwlimit"), &out->bwlimit))
+		out->bwlimit = 0; /* check_bwlimit has seen that it is good */
 	out->nr_peers = cfg_size(cfg, "peer");
 	for (unsigned i = 0; i < out->nr_peers; i++) {
 		rc = fill_peer(&out->peer[i], cfg_getnsec(cfg, "peer", i), err);
@@ -239,6 +273,8 @@ static const struct {
 	{"dirty_tracking", check_tracker},
 	{"embedded_memory", check_memory},
 	{"max_downtime", check_downtime},
+	{"on_no_converge", check_no_converge},
+	{"bwlimit", check_bwlimit},
 	{"peer|port", check_port},
 	{"peer", check_peer},
 };
@@ -323,6 +359,8 @@ int config_load(struct config *out, struct error *err)
 		CFG_STR("dirty_tracking", "auto", CFGF_NONE),
 		CFG_INT("embedded_memory", 0, CFGF_NONE),
 		CFG_INT("max_downtime", 300, CFGF_NONE),
+		CFG_STR("on_no_converge", "stop", CFGF_NONE),
+		CFG_STR("bwlimit", "0", CFGF_NONE),
 		CFG_SEC("peer", peer_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_END(),
 	};
@@ -354,6 +392,19 @@ int config_load(struct config *out, struct error *err)
 	load_path = NULL;
 	cfg_free(cfg);
 	return rc;
+}
+
+enum config_no_converge config_no_converge(const char *name)
+{
+	return (enum config_no_converge)name_lookup(no_converge_names, name);
+}
+
+const char *config_no_converge_name(enum config_no_converge value)
+{
+	for (size_t i = 0; no_converge_names[i].name; i++)
+		if (no_converge_names[i].value == (int)value)
+			return no_converge_names[i].name;
+	return "?";
 }
 
 const struct config_peer *config_peer_by_name(const struct config *cfg, const char *name)

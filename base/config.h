@@ -26,6 +26,9 @@ struct config_peer {
 
 enum config_hypervisor { HYPERVISOR_AUTO = 1, HYPERVISOR_XEN, HYPERVISOR_EMBEDDED };
 
+/* What a move does when the guest dirties its memory as fast as the link takes it. */
+enum config_no_converge { NO_CONVERGE_ABORT = 1, NO_CONVERGE_THROTTLE, NO_CONVERGE_STOP };
+
 enum config_tracker { TRACKER_AUTO = 1, TRACKER_PAGEMAP, TRACKER_COMPARE };
 
 struct config {
@@ -40,6 +43,8 @@ struct config {
 	enum config_tracker dirty_tracking; /* embedded only */
 	uint32_t embedded_memory_mb;	    /* memory for embedded domains; 0 = what is available */
 	uint32_t max_downtime_ms;	    /* pause target of a move; default 300 */
+	enum config_no_converge on_no_converge; /* default NO_CONVERGE_STOP */
+	uint64_t bwlimit;			/* of a move, bytes a second; default 0, none */
 	struct config_peer peer[CONFIG_PEERS_MAX];
 	unsigned nr_peers;
 };
@@ -49,6 +54,10 @@ struct config {
  * in `err`, or -errno. May block on the file system only.
  */
 int config_load(struct config *cfg, struct error *err) WARN_UNUSED;
+
+/* By its name, "abort", "throttle" or "stop"; 0 for any other. And back. */
+enum config_no_converge config_no_converge(const char *name);
+const char *config_no_converge_name(enum config_no_converge value);
 
 const struct config_peer *config_peer_by_name(const struct config *cfg, const char *name);
 const struct config_peer *config_peer_by_key(const struct config *cfg, const uint8_t *key);

@@ -210,6 +210,12 @@ static int quiesce(const struct domain *dom, struct error *err)
 	return rc;
 }
 
+static int throttle(const struct domain *dom, unsigned percent, struct error *err)
+{
+	return client_simple(
+		embedded_host.run_dir, dom->name, VMM_THROTTLE, percent, NULL, NULL, err);
+}
+
 static int resume(const struct domain *dom, struct error *err)
 {
 	return simple(dom, VMM_RESUME, NULL, err);
@@ -261,6 +267,7 @@ const struct hypervisor hypervisor_embedded = {
 	.save_check = embedded_save_check,
 	.save = embedded_save,
 	.quiesce = quiesce,
+	.throttle = throttle,
 	.resume = resume,
 	.restore_check = embedded_restore_check,
 	.restore_begin = embedded_restore_begin,

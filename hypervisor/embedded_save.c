@@ -19,6 +19,8 @@ struct save {
 	int fds[SAVE_FDS];
 	struct vmm_reply reply;
 	struct tracker tracker;
+	uint64_t *once, *twice; /* what the last harvest found, and the one before it */
+	uint64_t *pending;	/* dirty, and not to be sent before the guest stands still */
 	struct page_batch batch;
 	struct hv_round round;
 };
@@ -51,6 +53,12 @@ static int request(struct save *s, enum vmm_op op, uint64_t arg, int *fds, size_
 	return client_request(s->sock, &call, &s->reply, fds, nr_fds, s->err);
 }
 
+/* Of a bitmap with a bit a page. */
+static size_t words(const struct save *s)
+{
+	return (size_t)((s->round.total_pages + 63) / 64);
+}
+
 static int begin(struct save *s, const struct domain *dom)
 {
 	size_t nr_fds = SAVE_FDS;
@@ -64,6 +72,11 @@ static int begin(struct save *s, const struct domain *dom)
 		return rc;
 	/* Places that came without a descriptor were not touched and still hold -1. */
 	s->round.total_pages = s->reply.dom.memory_kb * 1024 / PAGE_BYTES;
+	s->once = calloc(words(s), sizeof(*s->once));
+	s->twice = calloc(words(s), sizeof(*s->twice));
+	s->pending = calloc(words(s), sizeof(*s->pending));
+	if (!s->once || !s->twice || !s->pending)
+		return error_sys(s->err, -ENOMEM, NULL, "cannot save `%s'", dom->name);
 	return tracker_init(&s->tracker, s->fds[SAVE_FD_MEMORY], s->round.total_pages,
 		s->fds[SAVE_FD_PAGEMAP], s->fds[SAVE_FD_WRITTEN], s->err);
 }
@@ -168,19 +181,61 @@ static int send_set(struct save *s)
 	return send_batch(s);
 }
 
+/*
+ * A page that three harvests in a row found dirty would be sent in vain: it stays for the pause, or
+ * for the first round in which it was left alone.
+ */
+static void postpone_hot(struct save *s)
+{
+	uint64_t *dirty = s->tracker.dirty;
+
+	s->round.dirty_pages = s->round.hot_pages = 0;
+	for (size_t i = 0; i < words(s); i++) {
+		uint64_t found = dirty[i], hot = found & s->once[i] & s->twice[i];
+
+		dirty[i] = (found | s->pending[i]) & ~hot;
+		s->pending[i] = hot;
+		s->twice[i] = s->once[i];
+		s->once[i] = found;
+		s->round.dirty_pages += (uint64_t)__builtin_popcountll(dirty[i]);
+		s->round.hot_pages += (uint64_t)__builtin_popcountll(hot);
+	}
+}
+
+/* What was not sent goes with what the guest dirties until it stands still. */
+static void keep_for_pause(struct save *s)
+{
+	for (size_t i = 0; i < words(s); i++)
+		s->pending[i] |= s->tracker.dirty[i];
+}
+
+static int find_dirty(struct save *s)
+{
+	int rc;
+
+	if (s->round.round == 0)
+		return tracker_first(&s->tracker, &s->round.dirty_pages, s->err);
+	rc = tracker_harvest(&s->tracker, &s->round.dirty_pages, s->err);
+	if (rc == 0)
+		postpone_hot(s);
+	return rc;
+}
+
 static int precopy(struct save *s)
 {
 	for (;; s->round.round++) {
 		enum hv_decision decision;
-		int rc = s->round.round == 0
-				 ? tracker_first(&s->tracker, &s->round.dirty_pages, s->err)
-				 : tracker_harvest(&s->tracker, &s->round.dirty_pages, s->err);
+		int rc = find_dirty(s);
 
 		if (rc)
 			return rc;
 		decision = s->hooks->round(s->ctx, &s->round);
-		if (decision != HV_CONTINUE && decision != HV_LAST)
+		if (decision == HV_ABORT)
 			return error_set(s->err, -ECANCELED, NULL, "the move was called off");
+		if (decision == HV_STOP) {
+			keep_for_pause(s);
+			return 0;
+		}
 		rc = send_set(s);
 		if (rc || decision == HV_LAST)
 			return rc;
@@ -212,6 +267,8 @@ static int stop_and_copy(struct save *s)
 		rc = s->hooks->suspended(s->ctx);
 	if (!rc)
 		rc = tracker_harvest(&s->tracker, &s->round.dirty_pages, s->err);
+	for (size_t i = 0; !rc && i < words(s); i++)
+		s->tracker.dirty[i] |= s->pending[i];
 	if (!rc)
 		rc = send_set(s);
 	if (!rc)
@@ -253,6 +310,9 @@ int embedded_save(
 	if (rc)
 		undo(s);
 	tracker_dispose(&s->tracker);
+	free(s->once);
+	free(s->twice);
+	free(s->pending);
 	for (unsigned i = 0; i < SAVE_FDS; i++)
 		fd_close(&s->fds[i]);
 	fd_close(&s->sock);

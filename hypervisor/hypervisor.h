@@ -82,6 +82,7 @@ struct hv_host {
 struct hv_round {
 	unsigned round;	      /* 0 = the first, which sends all memory */
 	uint64_t dirty_pages; /* to be sent in the round that now begins */
+	uint64_t hot_pages;   /* dirty again and again, so postponed: sent in the pause */
 	uint64_t sent_pages;  /* entries with contents handed over so far */
 	uint64_t total_pages; /* of the domain */
 };
@@ -89,6 +90,7 @@ struct hv_round {
 enum hv_decision {
 	HV_CONTINUE = 1, /* send this round live, then ask again */
 	HV_LAST,	 /* send this round live, then suspend and send what it dirtied */
+	HV_STOP,	 /* suspend now, and send this round and what else is dirty then */
 	HV_ABORT,	 /* stop; the guest goes on running, save() returns -ECANCELED */
 };
 
@@ -165,6 +167,13 @@ struct hypervisor {
 	 * seconds; -EBUSY when requests are still open then.
 	 */
 	int (*quiesce)(const struct domain *dom, struct error *err);
+
+	/*
+	 * Source: leave a running domain `percent` (1 to 100) of the CPU time that it has by its
+	 * configuration, to let a move converge. 100 takes that back, whichever process slowed it,
+	 * and may be said at any time, of any domain. -EOPNOTSUPP where its scheduler cannot.
+	 */
+	int (*throttle)(const struct domain *dom, unsigned percent, struct error *err);
 
 	/* Source: let a domain that save() suspended run on here, monitored as before. */
 	int (*resume)(const struct domain *dom, struct error *err);

@@ -72,10 +72,14 @@ struct vmm {
 	uint8_t *memory;
 	uint64_t memory_bytes;
 
-	/* The guest process. `paused`, `suspended` and `shut` each keep it from executing. */
+	/* The guest process. `paused`, `suspended`, `shut` and `standing` each keep it from
+	 * executing. */
 	pid_t pid;
 	enum vmm_phase phase;
 	bool paused, suspended, incoming, shut;
+	unsigned cpu_percent; /* 0 = not slowed; below 100 it runs and stands in turns */
+	bool standing;	      /* it is a turn to stand */
+	int64_t turn_ends;    /* clock_ns(), while slowed */
 	int uffd, pagemap_fd;
 	char tracker_reason[128]; /* "" when pagemap tracking works */
 	uint64_t wait_deadline;	  /* PHASE_WAIT: guest ns */
@@ -142,6 +146,9 @@ uint64_t vmm_clock_ns(const struct vmm *vmm);
 void vmm_clock_stop(struct vmm *vmm);
 void vmm_clock_start(struct vmm *vmm);
 bool vmm_may_run(const struct vmm *vmm);
+/* Slow it to `percent` of the time, 100 = no longer; then call vmm_run_turn() when turn_ends. */
+void vmm_run_throttle(struct vmm *vmm, unsigned percent);
+void vmm_run_turn(struct vmm *vmm);
 
 /* vmm_hypercall.c */
 void vmm_hypercall(struct vmm *vmm);

@@ -21,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "hypervisor/embedded_config.h"
 #include "hypervisor/vmm.h"
@@ -161,17 +162,24 @@ static void take_signals(struct vmm *vmm)
 		vmm_run_stopped(vmm, status);
 }
 
-/* How long the guest wants to sleep; NULL = until something happens. */
+/* How long until the guest wants to wake or its turn ends; NULL = until something happens. */
 static const struct timespec *sleep_time(const struct vmm *vmm, struct timespec *ts)
 {
-	uint64_t now;
+	uint64_t left = UINT64_MAX, now;
 
-	if (vmm->phase != PHASE_WAIT || !vmm_may_run(vmm) || vmm->wait_deadline == GUEST_FOREVER)
+	if (vmm->phase == PHASE_WAIT && vmm_may_run(vmm) && vmm->wait_deadline != GUEST_FOREVER) {
+		now = vmm_clock_ns(vmm);
+		left = vmm->wait_deadline > now ? vmm->wait_deadline - now : 0;
+	}
+	if (vmm->cpu_percent) {
+		now = (uint64_t)clock_ns();
+		now = (uint64_t)vmm->turn_ends > now ? (uint64_t)vmm->turn_ends - now : 0;
+		left = now < left ? now : left;
+	}
+	if (left == UINT64_MAX)
 		return NULL;
-	now = vmm_clock_ns(vmm);
-	now = vmm->wait_deadline > now ? vmm->wait_deadline - now : 0;
-	ts->tv_sec = (time_t)(now / 1000000000u);
-	ts->tv_nsec = (long)(now % 1000000000u);
+	ts->tv_sec = (time_t)(left / 1000000000u);
+	ts->tv_nsec = (long)(left % 1000000000u);
 	return ts;
 }
 
@@ -203,6 +211,7 @@ static void loop(struct vmm *vmm)
 	while (!vmm->ending) {
 		size_t n;
 
+		vmm_run_turn(vmm);
 		vmm_run_wake(vmm);
 		vmm_run_go(vmm);
 		n = poll_set(vmm, p);

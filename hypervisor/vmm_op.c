@@ -141,6 +141,16 @@ static int op_save_done(struct vmm *vmm, struct vmm_call *c)
 	return 0;
 }
 
+static int op_throttle(struct vmm *vmm, struct vmm_call *c)
+{
+	if (c->req->arg < 1 || c->req->arg > 100)
+		return refuse(vmm, c, NULL, "cannot have that share of the CPU");
+	if (c->req->arg < 100 && !vmm->saving)
+		return refuse(vmm, c, NULL, "is only slowed while it is moved");
+	vmm_run_throttle(vmm, (unsigned)c->req->arg);
+	return 0;
+}
+
 static int op_resume(struct vmm *vmm, struct vmm_call *c)
 {
 	if (!vmm->suspended || vmm->saving)
@@ -249,6 +259,7 @@ static const struct {
 	[VMM_BOOT] = {op_boot, true},
 	[VMM_FINISH] = {op_finish, true},
 	[VMM_ACTIVATE] = {op_activate, false},
+	[VMM_THROTTLE] = {op_throttle, false},
 };
 
 int vmm_op_run(struct vmm *vmm, struct vmm_call *c)

@@ -24,7 +24,32 @@
 
 bool vmm_may_run(const struct vmm *vmm)
 {
-	return !vmm->paused && !vmm->suspended && !vmm->incoming && !vmm->shut;
+	return !vmm->paused && !vmm->suspended && !vmm->incoming && !vmm->shut && !vmm->standing;
+}
+
+/* Its turns to run and to stand; short enough that a sleeping guest hardly notices. */
+#define TURNS_NS 20000000
+
+void vmm_run_turn(struct vmm *vmm)
+{
+	int64_t now = clock_ns(), run = (int64_t)TURNS_NS * vmm->cpu_percent / 100;
+
+	if (!vmm->cpu_percent || now < vmm->turn_ends)
+		return;
+	/* One that waits executes nothing, and its wait shall not end early. */
+	if (!vmm->standing && vmm->phase == PHASE_RUN)
+		vmm_run_hold(vmm);
+	vmm->standing = !vmm->standing;
+	vmm->turn_ends = now + (vmm->standing ? TURNS_NS - run : run);
+}
+
+void vmm_run_throttle(struct vmm *vmm, unsigned percent)
+{
+	if (vmm->cpu_percent || percent < 100)
+		log_info("%s: has %u %% of its CPU", vmm->spec.name, percent);
+	vmm->cpu_percent = percent < 100 ? percent : 0;
+	vmm->standing = false;
+	vmm->turn_ends = clock_ns();
 }
 
 uint64_t vmm_clock_ns(const struct vmm *vmm)

@@ -193,6 +193,7 @@ void vmm_save_done(struct vmm *vmm)
 void vmm_save_undo(struct vmm *vmm)
 {
 	tracking_off(vmm);
+	vmm_run_throttle(vmm, 100);
 	vmm->saving = false;
 	vmm->suspended = false;
 }

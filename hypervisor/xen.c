@@ -8,6 +8,7 @@
 #include "hypervisor/xen_restore.h"
 #include "hypervisor/xen_ring.h"
 #include "hypervisor/xen_save.h"
+#include "hypervisor/xen_throttle.h"
 
 const struct hypervisor hypervisor_xen = {
 	.name = "xen",
@@ -28,6 +29,7 @@ const struct hypervisor hypervisor_xen = {
 	.save_check = xen_check_save,
 	.save = xen_save,
 	.quiesce = xen_ring_drain,
+	.throttle = xen_throttle,
 	.resume = xen_domain_resume,
 	.restore_check = xen_check_restore,
 	.restore_begin = xen_restore_begin,

@@ -21,8 +21,12 @@
 /* The child's side. */
 
 struct strings {
+	xc_interface *xch;
+	uint32_t domid;
 	int image, control;
 	uint32_t round;
+	bool asked;	/* about the round that comes next, after the pass before it */
+	int32_t answer; /* what was said then */
 };
 
 static int ask(struct strings *s, const struct xen_mark *mark, int32_t on_failure)
@@ -40,23 +44,48 @@ static int ask(struct strings *s, const struct xen_mark *mark, int32_t on_failur
 	return n == (ssize_t)sizeof(answer) ? answer : on_failure;
 }
 
+static int32_t ask_round(struct strings *s, uint64_t dirty, uint64_t written)
+{
+	struct xen_mark mark = {
+		.kind = XEN_MARK_ROUND,
+		.round = s->round++,
+		.dirty_pages = dirty,
+		.written_pages = written,
+	};
+
+	return ask(s, &mark, XGS_POLICY_ABORT);
+}
+
 /*
- * libxc asks twice a round: before the pass with the number of dirty pages, and after it without.
- * The second question is redundant: what matters is how many there are now, which is the next one.
+ * After a pass libxc does not tell how many pages are dirty by now, but stands still meanwhile, so
+ * Xen may be asked. Only here can it be told to suspend without sending one more round.
  */
+static int after_pass(struct strings *s, uint64_t written)
+{
+	xc_shadow_op_stats_t now = {0};
+
+	s->asked = xc_logdirty_control(
+			   s->xch, s->domid, XEN_DOMCTL_SHADOW_OP_PEEK, NULL, 0, 0, &now) >= 0;
+	if (!s->asked)
+		return XGS_POLICY_CONTINUE_PRECOPY;
+	s->answer = ask_round(s, now.dirty_count, written);
+	if (s->answer == XEN_ANSWER_SUSPEND)
+		return XGS_POLICY_STOP_AND_COPY;
+	return s->answer == XGS_POLICY_ABORT ? XGS_POLICY_ABORT : XGS_POLICY_CONTINUE_PRECOPY;
+}
+
+/* libxc asks twice a round: before the pass with the number of dirty pages, and after it. */
 static int on_policy(struct precopy_stats stats, void *data)
 {
 	struct strings *s = data;
-	struct xen_mark mark = {
-		.kind = XEN_MARK_ROUND,
-		.dirty_pages = (uint64_t)stats.dirty_count,
-		.written_pages = stats.total_written,
-	};
 
 	if (stats.dirty_count < 0)
-		return XGS_POLICY_CONTINUE_PRECOPY;
-	mark.round = s->round++;
-	return ask(s, &mark, XGS_POLICY_ABORT);
+		return after_pass(s, stats.total_written);
+	if (!s->asked)
+		s->answer = ask_round(s, (uint64_t)stats.dirty_count, stats.total_written);
+	s->asked = false;
+	/* By now this round is sent in any case. */
+	return s->answer == XEN_ANSWER_SUSPEND ? XGS_POLICY_STOP_AND_COPY : s->answer;
 }
 
 /* Nonzero is success here. */
@@ -88,6 +117,8 @@ static void puppet_main(uint32_t domid, struct strings *s)
 	struct xen_puppet_report report = {.rc = 0};
 	xc_interface *xch = xc_interface_open(xen_log_logger(), xen_log_logger(), 0);
 
+	s->xch = xch;
+	s->domid = domid;
 	if (!xch ||
 		xc_domain_save(xch, s->image, domid, XCFLAGS_LIVE, &callbacks, XC_STREAM_PLAIN, -1))
 		report.rc = errno ? -errno : -EIO;

@@ -38,7 +38,11 @@ struct xen_puppet_report {
 /* Start saving domain `domid`. */
 int xen_puppet_start(struct xen_puppet *p, uint32_t domid, struct error *err) WARN_UNUSED;
 
-/* Answer a mark. ROUND: an XGS_POLICY_ value; SUSPEND: 1 when the domain stands still, else 0. */
+/*
+ * Answer a mark. ROUND: an XGS_POLICY_ value, or XEN_ANSWER_SUSPEND: do not send this round live.
+ * SUSPEND: 1 when the domain stands still, else 0.
+ */
+#define XEN_ANSWER_SUSPEND 100
 int xen_puppet_answer(struct xen_puppet *p, int32_t answer) WARN_UNUSED;
 
 /*

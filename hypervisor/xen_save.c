@@ -116,6 +116,9 @@ static int on_round(struct save *s, const struct xen_mark *mark)
 	case HV_LAST:
 		answer = XGS_POLICY_STOP_AND_COPY;
 		break;
+	case HV_STOP:
+		answer = XEN_ANSWER_SUSPEND;
+		break;
 	case HV_ABORT:
 		s->aborted = true;
 		return -ECANCELED;

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/rate.h"
 #include "migrate/event.h"
 #include "migrate/migrate.h"
 #include "migrate/migrate_check.h"
@@ -21,7 +22,9 @@ struct migrate {
 	const char *args[2]; /* DOMAIN HOST, or a verb and its domain */
 	unsigned nr_args;
 	const char *domain, *host;
-	int max_downtime_ms;
+	int max_downtime_ms, timeout_s;
+	int64_t bwlimit; /* bytes a second, -1 = as the config says */
+	const char *on_no_converge;
 	bool json, quiet, check, force, yes;
 	struct migrate_check found;
 	bool terminal, line_open;
@@ -97,6 +100,13 @@ static void show_summary(struct migrate *m, const json_t *event)
 		text(event, "cipher"));
 }
 
+/* What the user must know while it goes on, even with --quiet. */
+static void show_notice(struct migrate *m, const json_t *event)
+{
+	end_line(m);
+	fprintf(stderr, "migrate: %s: %s\n", m->domain, text(event, "text"));
+}
+
 static int show_error(struct migrate *m, const json_t *event)
 {
 	struct error err = {.rc = -EIO};
@@ -131,6 +141,8 @@ static int show(struct migrate *m, json_t *event)
 		show_summary(m, event);
 	} else if (result) {
 		migrate_check_report(&m->found, m->domain, m->host, m->force);
+	} else if (strcmp(kind, "notice") == 0) {
+		show_notice(m, event);
 	} else if (!error) {
 		show_progress(m, event);
 	}
@@ -190,6 +202,12 @@ static int move(struct migrate *m, const struct config *cfg, struct error *err)
 		"check_only", m->check, "force", m->force);
 	if (m->max_downtime_ms)
 		json_object_set_new(request, "max_downtime_ms", json_integer(m->max_downtime_ms));
+	if (m->timeout_s)
+		json_object_set_new(request, "timeout_s", json_integer(m->timeout_s));
+	if (m->bwlimit >= 0)
+		json_object_set_new(request, "bwlimit", json_integer(m->bwlimit));
+	if (m->on_no_converge)
+		json_object_set_new(request, "on_no_converge", json_string(m->on_no_converge));
 	rc = event_send(sock, request);
 	rc = rc ? error_sys(err, rc, NULL, "cannot talk to lifeboatd") : follow(m, sock, err);
 	fd_close(&sock);
@@ -219,6 +237,11 @@ static int claim(struct migrate *m, const struct config *cfg, struct error *err)
 		m->args[1]);
 }
 
+static int cancel(struct migrate *m, const struct config *cfg, struct error *err)
+{
+	return migrate_cancel(cfg, m->args[1], m->json, err);
+}
+
 static const struct {
 	const char *name;
 	unsigned min, max; /* words after it */
@@ -227,6 +250,7 @@ static const struct {
 	{"status", 0, 0, status},
 	{"resolve", 0, 1, resolve},
 	{"claim", 1, 1, claim},
+	{"cancel", 1, 1, cancel},
 };
 
 static int run(struct migrate *m, struct error *err)
@@ -259,7 +283,15 @@ static void check_words(const struct migrate *m, struct argp_state *state)
 		argp_error(state, "which domain, and to which host?");
 }
 
-enum { KEY_JSON = 256, KEY_MAX_DOWNTIME, KEY_YES, KEY_FORCE };
+enum {
+	KEY_JSON = 256,
+	KEY_MAX_DOWNTIME,
+	KEY_YES,
+	KEY_FORCE,
+	KEY_TIMEOUT,
+	KEY_BWLIMIT,
+	KEY_NO_CONVERGE
+};
 
 static const struct argp_option options[] = {
 	{"json", KEY_JSON, NULL, 0, "Print the summary, or the error, as JSON", 0},
@@ -269,15 +301,41 @@ static const struct argp_option options[] = {
 	{"force", KEY_FORCE, NULL, 0, "Move in spite of risks; blockers still stop it", 0},
 	{"max-downtime", KEY_MAX_DOWNTIME, "MS", 0,
 		"Aim at a pause of at most MS milliseconds (config: max_downtime)", 0},
+	{"timeout", KEY_TIMEOUT, "SECS", 0,
+		"Cancel it unless it is handed over within SECS seconds", 0},
+	{"bwlimit", KEY_BWLIMIT, "RATE", 0,
+		"Send at most RATE a second while the guest runs: 100M (MiB), 100MB, 800mbit (config: bwlimit)",
+		0},
+	{"on-no-converge", KEY_NO_CONVERGE, "WHAT", 0,
+		"When the guest dirties memory as fast as the link takes it: abort, throttle, or stop (config: on_no_converge)",
+		0},
 	{"yes", KEY_YES, NULL, 0, "With claim: you know what it means", 0},
 	{"config", 'c', "FILE", 0, "Read FILE instead of /etc/lifeboat/lifeboat.conf", 0},
 	{0},
 };
 
+static int whole_number(struct argp_state *state, const char *arg, int max, const char *sentence)
+{
+	char *end;
+	long value = strtol(arg, &end, 10);
+
+	if (*end || value < 1 || value > max)
+		argp_error(state, "%s, not '%s'", sentence, arg);
+	return (int)value;
+}
+
+static int64_t rate(struct argp_state *state, const char *arg)
+{
+	uint64_t bytes_per_s;
+
+	if (rate_parse(arg, &bytes_per_s))
+		argp_error(state, "--bwlimit takes " RATE_SYNTAX ", not '%s'", arg);
+	return (int64_t)bytes_per_s;
+}
+
 static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct migrate *m = state->input;
-	char *end;
 
 	switch (key) {
 	case KEY_JSON:
@@ -292,10 +350,21 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'c':
 		return setenv("LIFEBOAT_CONFIG", arg, 1) ? errno : 0;
 	case KEY_MAX_DOWNTIME:
-		m->max_downtime_ms = (int)strtol(arg, &end, 10);
-		if (*end || m->max_downtime_ms < 1 || m->max_downtime_ms > 3600000)
+		m->max_downtime_ms = whole_number(
+			state, arg, 3600000, "--max-downtime takes 1 to 3600000 milliseconds");
+		return 0;
+	case KEY_TIMEOUT:
+		m->timeout_s =
+			whole_number(state, arg, 604800, "--timeout takes 1 to 604800 seconds");
+		return 0;
+	case KEY_BWLIMIT:
+		m->bwlimit = rate(state, arg);
+		return 0;
+	case KEY_NO_CONVERGE:
+		if (!config_no_converge(arg))
 			argp_error(state,
-				"--max-downtime takes 1 to 3600000 milliseconds, not '%s'", arg);
+				"--on-no-converge takes abort, throttle or stop, not '%s'", arg);
+		m->on_no_converge = arg;
 		return 0;
 	case ARGP_KEY_ARG:
 		if (state->arg_num > 1)
@@ -323,16 +392,18 @@ int main(int argc, char **argv)
 	const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.args_doc = "DOMAIN HOST\nstatus\nresolve [DOMAIN]\nclaim DOMAIN",
+		.args_doc = "DOMAIN HOST\ncancel DOMAIN\nstatus\nresolve [DOMAIN]\nclaim DOMAIN",
 		.doc = "Move a running domain of this host to the peer HOST; it keeps running.\v"
 		       "status shows who owns what, by this host's journals. resolve finishes or rolls "
 		       "back what a crash or a cut left open; lifeboatd does so by itself, too. claim "
 		       "decides on your word that the other host is dead.\n\n"
-		       "Ctrl-C cancels while the domain still runs here. Exit status: 0 moved, 1 failed "
-		       "and the domain runs here, 2 usage.",
+		       "Ctrl-C, and cancel from anywhere on this host, end a move that is under way: the "
+		       "domain runs on here. Exit status: 0 moved, 1 failed and the domain runs here, "
+		       "2 usage.",
 	};
 	const struct sigaction act = {.sa_handler = on_interrupt};
-	struct migrate m = {.terminal = isatty(STDOUT_FILENO) == 1, .last_round = -1};
+	struct migrate m = {
+		.terminal = isatty(STDOUT_FILENO) == 1, .last_round = -1, .bwlimit = -1};
 	struct error err = ERROR_INIT;
 	int rc;
 

@@ -9,6 +9,13 @@
 int migrate_status(const struct config *cfg, bool json, struct error *err) WARN_UNUSED;
 
 /*
+ * Ask the move of `domain` to end, and print what came of it. 0 cancelled, 1 it had ended
+ * otherwise, -errno. Blocks until the move has ended.
+ */
+int migrate_cancel(
+	const struct config *cfg, const char *domain, bool json, struct error *err) WARN_UNUSED;
+
+/*
  * Settle what is open (one domain, or all with NULL), with `claim` on the operator's word that the
  * other host is dead. Prints what came of it. 0 all settled, 1 something is still open, -errno.
  */

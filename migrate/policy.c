@@ -3,40 +3,118 @@
 
 #include <stdbool.h>
 
-/* Rounds without progress after which more of them only cost bandwidth. */
-#define STALL_LIMIT 3u
-
 /* A round counts as progress when it leaves less than nine tenths of what it began with. */
-static bool shrank(uint64_t dirty, uint64_t previous)
+static bool shrank(uint64_t left, uint64_t previous)
 {
-	return dirty < previous - previous / 10;
+	return left < previous - previous / 10;
+}
+
+static uint64_t left_pages(const struct policy_input *in)
+{
+	return in->dirty_pages + in->hot_pages;
+}
+
+/* Of the pages alone, without what any pause costs. Only with a known rate. */
+static uint64_t pages_ms(const struct policy_input *in, uint64_t pages)
+{
+	/* PFNs have 52 bits: in floating point nothing overflows. */
+	return (uint64_t)((double)pages * 1000 / (double)in->pages_per_s);
+}
+
+/*
+ * What the pages may take. Where the fixed part alone is near the target, or over it, sending more
+ * rounds for the last milliseconds would be vain: then a tenth of the target or a twentieth of the
+ * fixed part is near enough.
+ */
+static uint64_t pages_budget_ms(const struct policy_input *in)
+{
+	uint64_t budget =
+		in->max_downtime_ms > in->fixed_ms ? in->max_downtime_ms - in->fixed_ms : 0;
+	uint64_t tenth = in->max_downtime_ms / 10, twentieth = in->fixed_ms / 20;
+
+	if (tenth < twentieth)
+		tenth = twentieth;
+	return budget > tenth ? budget : tenth;
+}
+
+/* Would sending the dirty pages leave clearly fewer? Of hot ones it is known that it would not. */
+static bool helps(const struct policy_input *in)
+{
+	return in->dirty_pages && (double)in->dirty_per_s < 0.8 * (double)in->pages_per_s;
+}
+
+static struct policy_output stop(const struct policy_input *in, struct policy_output out)
+{
+	out.decision = HV_STOP;
+	out.reason = "pause below its target, and no round would shorten it";
+	if (helps(in)) {
+		out.decision = HV_LAST;
+		out.reason = "pause below its target, and shorter after one more round";
+	}
+	if (out.predicted_ms > in->max_downtime_ms) {
+		out.no_converge = true;
+		out.reason = "what every pause costs here is over the target; the pages are not";
+		if (in->on_no_converge == NO_CONVERGE_ABORT)
+			out.decision = HV_ABORT;
+	}
+	return out;
+}
+
+uint32_t policy_slower(uint32_t percent)
+{
+	static const uint32_t steps[] = {60, 40, 25, 15, POLICY_CPU_FLOOR};
+
+	for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+		if (steps[i] < percent)
+			return steps[i];
+	return percent;
+}
+
+static struct policy_output give_up(const struct policy_input *in, struct policy_output out)
+{
+	out.no_converge = true;
+	switch (in->on_no_converge) {
+	case NO_CONVERGE_THROTTLE:
+		out.cpu_percent = policy_slower(in->cpu_percent);
+		if (out.cpu_percent < in->cpu_percent && in->round < POLICY_MAX_ROUNDS) {
+			out.decision = HV_CONTINUE;
+			out.stalled_rounds = 0;
+			out.reason = "it dirties pages as fast as the link takes them: slowed";
+			return out;
+		}
+		out.decision = HV_ABORT;
+		out.reason = "it dirties pages as fast as the link takes them, even slowed";
+		return out;
+	case NO_CONVERGE_ABORT:
+		out.decision = HV_ABORT;
+		out.reason = "it dirties pages as fast as the link takes them: called off";
+		return out;
+	case NO_CONVERGE_STOP:
+		break;
+	}
+	out.decision = HV_STOP;
+	out.reason = "it dirties pages as fast as the link takes them: stopped all the same";
+	return out;
 }
 
 struct policy_output policy_decide(const struct policy_input *in)
 {
-	struct policy_output out = {.decision = HV_CONTINUE, .reason = "first round"};
+	struct policy_output out = {
+		.decision = HV_CONTINUE, .reason = "first round", .cpu_percent = in->cpu_percent};
+	uint64_t left = left_pages(in), need_ms;
 
 	if (in->round == 0)
 		return out;
-	if (!shrank(in->dirty_pages, in->previous_dirty))
+	need_ms = left && in->pages_per_s ? pages_ms(in, left) : 0;
+	out.predicted_ms = in->fixed_ms + need_ms;
+	if ((in->pages_per_s || !left) && need_ms <= pages_budget_ms(in))
+		return stop(in, out);
+	if (!shrank(left, in->previous_left))
 		out.stalled_rounds = in->stalled_rounds + 1;
-	if (in->pages_per_s)
-		out.predicted_ms = in->dirty_pages * 1000 / in->pages_per_s;
-	out.reason = "still shrinking";
-	/*
-	 * The last live round sends what is known to be dirty; only what the guest dirties
-	 * meanwhile is left for the pause. So the prediction is an upper bound for a guest that
-	 * does not speed up.
-	 */
-	if ((in->pages_per_s || !in->dirty_pages) && out.predicted_ms <= in->max_downtime_ms) {
-		out.decision = HV_LAST;
-		out.reason = "pause below its target";
-	} else if (out.stalled_rounds >= STALL_LIMIT) {
-		out.decision = HV_LAST;
-		out.reason = "the guest dirties pages as fast as the link takes them";
-	} else if (in->round >= POLICY_MAX_ROUNDS) {
-		out.decision = HV_LAST;
-		out.reason = "enough rounds";
-	}
+	/* A guest that may be slowed is slowed at once: waiting out a burst costs rounds. */
+	if (out.stalled_rounds >= POLICY_STALL_LIMIT || in->round >= POLICY_MAX_ROUNDS ||
+		(out.stalled_rounds && in->on_no_converge == NO_CONVERGE_THROTTLE))
+		return give_up(in, out);
+	out.reason = out.stalled_rounds ? "not shrinking; it may be a burst" : "still shrinking";
 	return out;
 }

@@ -205,6 +205,16 @@ bool record_get_accept(const struct record *rec, uint64_t *term)
 	return wire_reader_done(&r);
 }
 
+size_t record_put_pace(void *buf, size_t size, uint64_t bytes_per_s)
+{
+	return record_put_accept(buf, size, bytes_per_s);
+}
+
+bool record_get_pace(const struct record *rec, uint64_t *bytes_per_s)
+{
+	return record_get_accept(rec, bytes_per_s);
+}
+
 size_t record_put_resolve(void *buf, size_t size, const struct record_resolve *resolve)
 {
 	struct wire_writer w = wire_writer(buf, size);

@@ -55,6 +55,7 @@ enum record_type {
 	RECORD_LINK_UP,		     /* wire -> engine: handshake done, who the peer is */
 	RECORD_LINK_DOWN,	     /* wire -> engine: link lost, why */
 	RECORD_STATS, /* wire -> engine: bytes so far, before each ROUND_ACK and READY */
+	RECORD_PACE,  /* engine -> wire: frames after it leave at most this fast */
 };
 
 struct record {
@@ -148,6 +149,10 @@ struct record_stats {
 };
 size_t record_put_stats(void *buf, size_t size, const struct record_stats *stats);
 bool record_get_stats(const struct record *rec, struct record_stats *stats);
+
+/* PACE: bytes a second on the wire, 0 = no limit. */
+size_t record_put_pace(void *buf, size_t size, uint64_t bytes_per_s);
+bool record_get_pace(const struct record *rec, uint64_t *bytes_per_s);
 
 struct record_link {
 	char peer[HOST_NAME_LEN];

@@ -5,10 +5,25 @@
 
 #include "migrate/policy.h"
 #include "migrate/source.h"
+#include "migrate/steer.h"
 
 /* Milestones of the move, clock_ms() values, 0 until reached. */
 struct send_times {
 	int64_t start, round, suspending, suspended, quiesced, ready, go, done;
+};
+
+/* What the user asked for; the config has the defaults. */
+struct send_wish {
+	uint32_t max_downtime_ms;
+	uint32_t timeout_s; /* 0 = as long as it takes */
+	uint64_t bwlimit;   /* bytes a second, 0 = none */
+	enum config_no_converge on_no_converge;
+};
+
+/* Pages that the destination acknowledged, and the time they took. */
+struct send_rate {
+	uint64_t pages;
+	double ms;
 };
 
 struct send {
@@ -17,7 +32,8 @@ struct send {
 	int client; /* the program that asked */
 	struct record_done done;
 	struct send_times at;
-	uint32_t max_downtime_ms;
+	struct send_wish wish;
+	struct steer steer;
 	bool check_only;
 	bool force;		  /* risks do not stop it */
 	struct findings found;	  /* by both hosts */
@@ -27,8 +43,12 @@ struct send {
 
 	/* progress */
 	unsigned rounds;
-	uint64_t pages, round_pages, round_dirty, previous_dirty, pages_per_s, dirty_per_s;
-	uint32_t stalled_rounds;
+	uint64_t pages, round_pages, round_dirty, previous_left, dirty_per_s;
+	struct send_rate rate;
+	uint32_t stalled_rounds, cpu_percent, fixed_ms;
+	uint64_t predicted_ms; /* of the pause, by the last decision */
+	uint64_t pages_live;   /* sent before the guest stood still */
+	unsigned barriers;
 	int64_t last_event;
 	struct error *err;
 };
@@ -47,9 +67,19 @@ int send_verdict(struct send *s) WARN_UNUSED;
 /* send_stream.c: run hv->save() into the link. On 0 the domain is suspended and all is sent. */
 int send_stream(struct send *s) WARN_UNUSED;
 
+/* The next record, or one that must be `type`; -ECANCELED when it is called off meanwhile. */
+int send_hear(struct send *s, int64_t deadline) WARN_UNUSED;
+int send_expect(struct send *s, uint32_t type, int64_t deadline) WARN_UNUSED;
+/* How fast frames may leave from now on; 0 = no limit. */
+int send_pace(struct send *s, uint64_t bytes_per_s) WARN_UNUSED;
+/* Acknowledged pages a second, 0 = not known yet. */
+uint64_t send_pages_per_s(const struct send *s);
+
 /* send_report.c: what the client is told; none of it ever fails the move. */
 void send_findings(struct send *s, bool can_move);
 void send_progress(struct send *s, const char *phase);
+/* A sentence that the user should see in any case. */
+void send_notice(struct send *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void send_result(struct send *s, int rc);
 
 #endif

@@ -76,12 +76,12 @@ int send_hear_accept(struct send *s, uint64_t *term)
 {
 	struct source *src = &s->src;
 	int64_t deadline = deadline_in(ACCEPT_MS);
-	int rc = link_read(src->sock, &src->rec, &src->stats, deadline, s->err);
+	int rc = send_hear(s, deadline);
 
 	if (rc == 0 && src->rec.type == RECORD_FINDINGS) {
 		rc = hear_findings(s);
 		if (rc == 0)
-			rc = link_read(src->sock, &src->rec, &src->stats, deadline, s->err);
+			rc = send_hear(s, deadline);
 	}
 	if (rc == 0 && (src->rec.type != RECORD_ACCEPT || !record_get_accept(&src->rec, term)))
 		rc = error_set(s->err, -EPROTO, "Run the same lifeboat version on both hosts",

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "migrate/event.h"
+#include "migrate/fixed.h"
 #include "migrate/send.h"
 
 #define CLIENT_FD    3
@@ -25,13 +26,16 @@
 
 static int parse_request(struct send *s, const json_t *request)
 {
-	const char *domain = NULL, *to = NULL;
-	int max_downtime = 0, check = 0, force = 0;
+	const char *domain = NULL, *to = NULL, *no_converge = NULL;
+	int max_downtime = 0, timeout = 0, check = 0, force = 0;
+	json_int_t bwlimit = (json_int_t)s->cfg.bwlimit;
 	json_error_t why;
 
 	if (json_unpack_ex((json_t *)(uintptr_t)request, &why, JSON_STRICT,
-		    "{s:s, s:s, s?i, s?b, s?b}", "domain", &domain, "host", &to, "max_downtime_ms",
-		    &max_downtime, "check_only", &check, "force", &force) != 0)
+		    "{s:s, s:s, s?i, s?b, s?b, s?i, s?I, s?s}", "domain", &domain, "host", &to,
+		    "max_downtime_ms", &max_downtime, "check_only", &check, "force", &force,
+		    "timeout_s", &timeout, "bwlimit", &bwlimit, "on_no_converge",
+		    &no_converge) != 0)
 		return error_set(s->err, -EINVAL, NULL, "bad request: %s", why.text);
 	snprintf(s->host, sizeof(s->host), "%s", to);
 	if (!domain_name_valid(domain))
@@ -40,7 +44,16 @@ static int parse_request(struct send *s, const json_t *request)
 	snprintf(s->src.name, sizeof(s->src.name), "%s", domain);
 	s->check_only = check;
 	s->force = force;
-	s->max_downtime_ms = max_downtime > 0 ? (uint32_t)max_downtime : s->cfg.max_downtime_ms;
+	s->wish = (struct send_wish){
+		.max_downtime_ms =
+			max_downtime > 0 ? (uint32_t)max_downtime : s->cfg.max_downtime_ms,
+		.timeout_s = timeout > 0 ? (uint32_t)timeout : 0,
+		.bwlimit = bwlimit > 0 ? (uint64_t)bwlimit : 0,
+		.on_no_converge =
+			no_converge ? config_no_converge(no_converge) : s->cfg.on_no_converge,
+	};
+	if (!s->wish.on_no_converge)
+		return error_set(s->err, -EINVAL, NULL, "bad request: on_no_converge");
 	return 0;
 }
 
@@ -145,6 +158,8 @@ static int stream(struct send *s)
 	struct source *src = &s->src;
 	int rc = drbd_window_open(&src->window, s->err);
 
+	if (rc == 0 && s->wish.bwlimit)
+		rc = send_pace(s, s->wish.bwlimit);
 	if (rc == 0)
 		rc = send_stream(s);
 	if (rc)
@@ -153,8 +168,7 @@ static int stream(struct send *s)
 	send_progress(s, "building");
 	rc = engine_drive(&src->engine, EVENT_QUIESCED, s->err);
 	if (rc == 0)
-		rc = link_expect(src->sock, &src->rec, RECORD_READY, &src->stats,
-			deadline_in(READY_MS), s->err);
+		rc = send_expect(s, RECORD_READY, deadline_in(READY_MS));
 	s->at.ready = clock_ms();
 	return rc;
 }
@@ -233,13 +247,30 @@ static int check(struct send *s)
 	return send_verdict(s);
 }
 
+/* What this pause cost besides its pages, for the moves to come. */
+static void learn(struct send *s)
+{
+	uint64_t rate = send_pages_per_s(s), pages = s->pages - s->pages_live;
+	uint64_t pause = (uint64_t)(s->at.done - s->at.suspending), pages_ms;
+
+	/* Under a limit the rate is not that of the pause. */
+	if (!rate || s->wish.bwlimit)
+		return;
+	pages_ms = pages * 1000 / rate;
+	fixed_store(&s->cfg, s->src.peer->name, &s->src.dom,
+		pause > pages_ms ? (uint32_t)(pause - pages_ms) : 0);
+}
+
 static int move(struct send *s)
 {
 	struct source *src = &s->src;
 	int rc = open_journal(s);
 
-	if (rc == 0)
-		rc = source_connect(src, s->err);
+	if (rc)
+		return rc;
+	s->fixed_ms = fixed_load(&s->cfg, src->peer->name, &src->dom);
+	steer_open(&s->steer, &s->cfg, src->name, s->client, s->wish.timeout_s);
+	rc = source_connect(src, s->err);
 	if (rc == 0)
 		rc = engine_drive(&src->engine, EVENT_OFFER, s->err);
 	if (rc)
@@ -254,6 +285,8 @@ static int move(struct send *s)
 		rc = stream(s);
 	if (rc == 0)
 		rc = commit(s);
+	if (rc == 0)
+		learn(s);
 	if (rc && !handover_settled(engine_state(&src->engine)))
 		source_give_up(src, rc, s->err);
 	return rc;
@@ -261,7 +294,8 @@ static int move(struct send *s)
 
 int main(void)
 {
-	static struct send s = {.client = CLIENT_FD};
+	static struct send s = {
+		.client = CLIENT_FD, .steer = STEER_INIT(CLIENT_FD), .cpu_percent = 100};
 	struct error err = ERROR_INIT;
 	int rc;
 

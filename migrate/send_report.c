@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -15,7 +17,7 @@ void send_progress(struct send *s, const char *phase)
 {
 	uint64_t left = s->round_dirty > s->round_pages ? s->round_dirty - s->round_pages : 0;
 	int64_t now = clock_ms();
-	uint64_t rate = s->pages_per_s;
+	uint64_t rate = send_pages_per_s(s);
 
 	if (!rate && now > s->at.round)
 		rate = s->round_pages * 1000 / (uint64_t)(now - s->at.round);
@@ -38,6 +40,18 @@ void send_findings(struct send *s, bool can_move)
 	event_send(s->client, json_pack("{s:s, s:b}", "event", "preflight", "can_move", can_move));
 }
 
+void send_notice(struct send *s, const char *fmt, ...)
+{
+	char text[ERROR_TEXT_LEN];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	log_info("%s: %s", s->src.name, text);
+	event_offer(s->client, json_pack("{s:s, s:s}", "event", "notice", "text", text));
+}
+
 static void send_summary(struct send *s)
 {
 	const struct send_times *t = &s->at;
@@ -48,20 +62,34 @@ static void send_summary(struct send *s)
 		"activate_ms", (json_int_t)(t->done - t->go));
 
 	event_send(s->client,
-		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:i, s:I, s:I, s:I, s:s, s:o}", "event",
-			"summary", "domain", s->src.name, "from", s->cfg.host, "to",
+		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:s, s:o}",
+			"event", "summary", "domain", s->src.name, "from", s->cfg.host, "to",
 			s->src.peer->name, "total_ms", (json_int_t)(clock_ms() - t->start),
-			"downtime_ms", (json_int_t)(t->done - t->suspending), "rounds",
-			(int)s->rounds + 1, "memory_bytes", (json_int_t)s->src.dom.memory_kb * 1024,
-			"pages_sent", (json_int_t)s->pages, "wire_bytes",
-			(json_int_t)s->src.stats.bytes_out, "cipher", s->src.cipher, "pause",
-			phases));
+			"downtime_ms", (json_int_t)(t->done - t->suspending), "predicted_ms",
+			(json_int_t)s->predicted_ms, "rounds", (int)s->rounds + 1, "memory_bytes",
+			(json_int_t)s->src.dom.memory_kb * 1024, "pages_sent", (json_int_t)s->pages,
+			"wire_bytes", (json_int_t)s->src.stats.bytes_out, "cipher", s->src.cipher,
+			"pause", phases));
+}
+
+/* To those who asked for its end. */
+static json_t *outcome(const struct send *s, int rc)
+{
+	char text[2 * ERROR_TEXT_LEN];
+
+	if (rc == 0)
+		snprintf(text, sizeof(text), "too late, %s runs on %s", s->src.name, s->host);
+	else
+		snprintf(text, sizeof(text), "%s", s->err->what);
+	return json_pack("{s:s, s:s, s:b, s:s}", "event", "cancel", "domain", s->src.name,
+		"cancelled", rc == -ECANCELED && !s->stopped, "what", text);
 }
 
 void send_result(struct send *s, int rc)
 {
 	const struct source *src = &s->src;
 
+	steer_close(&s->steer, outcome(s, rc));
 	if (rc && s->check_only && s->stopped) {
 		event_send(s->client, json_pack("{s:s, s:s, s:s, s:b}", "event", "result", "domain",
 					      src->name, "to", src->peer->name, "can_move", 0));

@@ -9,22 +9,15 @@
 #include "base/log.h"
 #include "migrate/event.h"
 
-#define STALL_MS	 60000 /* a link that takes nothing for so long is given up */
-#define PROGRESS_MS	 250
-#define LOOK_EVERY_PAGES 4096 /* how often to look whether somebody wants us to stop */
-
-static int cancelled(struct send *s)
-{
-	if (!event_cancelled(s->client))
-		return 0;
-	return error_set(s->err, -ECANCELED, NULL, "cancelled; %s runs on here", s->src.name);
-}
+#define STALL_MS    60000 /* a link that takes nothing for so long is given up */
+#define PROGRESS_MS 250
+#define RATE_WEIGHT 2048 /* pages of a round that count as much as all rounds before it */
 
 /* Did the destination give up, or the user? Does not block. */
 static int look_around(struct send *s)
 {
 	struct pollfd p = {.fd = s->src.sock, .events = POLLIN};
-	int rc = cancelled(s);
+	int rc = steer_look(&s->steer, s->err);
 
 	if (rc || poll(&p, 1, 0) <= 0)
 		return rc;
@@ -34,6 +27,29 @@ static int look_around(struct send *s)
 		rc = error_set(s->err, -EPROTO, NULL, "%s sent %s out of turn", s->src.peer->name,
 			record_type_name(s->src.rec.type));
 	return rc;
+}
+
+/* When it is too late link_read and link_expect have the sentence. */
+static int wait_for_word(struct send *s, int64_t deadline)
+{
+	int rc = steer_wait(&s->steer, s->src.sock, POLLIN, deadline, s->err);
+
+	return rc == -ETIMEDOUT ? 0 : rc;
+}
+
+int send_hear(struct send *s, int64_t deadline)
+{
+	int rc = wait_for_word(s, deadline);
+
+	return rc ? rc : link_read(s->src.sock, &s->src.rec, &s->src.stats, deadline, s->err);
+}
+
+int send_expect(struct send *s, uint32_t type, int64_t deadline)
+{
+	int rc = wait_for_word(s, deadline);
+
+	return rc ? rc
+		  : link_expect(s->src.sock, &s->src.rec, type, &s->src.stats, deadline, s->err);
 }
 
 static int send_opaque(struct send *s, uint32_t type, const void *data, size_t len)
@@ -56,7 +72,6 @@ static int on_tail(void *ctx, const void *data, size_t len)
 static int on_pages(void *ctx, const struct page_batch *batch)
 {
 	struct send *s = ctx;
-	bool look = s->pages / LOOK_EVERY_PAGES != (s->pages + batch->nr) / LOOK_EVERY_PAGES;
 	int rc = record_write_pages(s->src.sock, batch, deadline_in(STALL_MS));
 
 	if (rc)
@@ -65,66 +80,157 @@ static int on_pages(void *ctx, const struct page_batch *batch)
 	s->round_pages += batch->nr_data;
 	if (clock_ms() - s->last_event >= PROGRESS_MS)
 		send_progress(s, s->at.suspended ? "last round" : "copying");
-	/* Once the guest stands still the quickest way out is forward. */
-	return look && !s->at.suspended ? look_around(s) : 0;
+	return look_around(s);
 }
 
 /* Wait until everything sent so far is applied there; only then is the link's rate known. */
-static int barrier(struct send *s, unsigned round)
+static int barrier(struct send *s)
 {
-	const struct record_round mark = {.round = round, .pages = s->pages};
+	const struct record_round mark = {.round = s->barriers++, .pages = s->pages};
 	struct record_round ack;
 	uint8_t body[32];
 	int rc;
 
 	rc = send_opaque(s, RECORD_ROUND, body, record_put_round(body, sizeof(body), &mark));
 	if (rc == 0)
-		rc = link_expect(s->src.sock, &s->src.rec, RECORD_ROUND_ACK, &s->src.stats,
-			deadline_in(STALL_MS), s->err);
+		rc = send_expect(s, RECORD_ROUND_ACK, deadline_in(STALL_MS));
 	if (rc)
 		return rc;
-	if (!record_get_round(&s->src.rec, &ack) || ack.round != round || ack.pages != s->pages)
+	if (!record_get_round(&s->src.rec, &ack) || ack.round != mark.round ||
+		ack.pages != s->pages)
 		return error_set(s->err, -EPROTO, NULL,
 			"%s acknowledged a round that is not this one", s->src.peer->name);
 	return 0;
 }
 
-/* Rates over the round that just ended; the link's is smoothed over the rounds. */
-static void measure(struct send *s, const struct hv_round *round, int64_t now)
+int send_pace(struct send *s, uint64_t bytes_per_s)
 {
-	uint64_t ms = (uint64_t)(now - s->at.round) + 1;
-	uint64_t rate = s->round_pages * 1000 / ms;
+	uint8_t body[16];
 
-	s->dirty_per_s = round->dirty_pages * 1000 / ms;
-	if (rate)
-		s->pages_per_s = s->pages_per_s ? (s->pages_per_s + rate) / 2 : rate;
+	return send_opaque(s, RECORD_PACE, body, record_put_pace(body, sizeof(body), bytes_per_s));
+}
+
+uint64_t send_pages_per_s(const struct send *s)
+{
+	return s->rate.ms > 0 ? (uint64_t)((double)s->rate.pages * 1000 / s->rate.ms) : 0;
+}
+
+/*
+ * The round that just ended counts as much as all before it, so that the rate follows the link and
+ * the kind of pages; a small round counts less: its time is mostly that of the acknowledgement.
+ */
+static void measure_rate(struct send *s, double ms)
+{
+	uint64_t weight = s->round_pages > RATE_WEIGHT ? s->round_pages : RATE_WEIGHT;
+
+	if (!s->round_pages)
+		return;
+	if (s->rate.pages > weight) {
+		s->rate.ms *= (double)weight / (double)s->rate.pages;
+		s->rate.pages = weight;
+	}
+	s->rate.pages += s->round_pages;
+	s->rate.ms += ms;
+}
+
+/* What helps, as far as this move knows. */
+static void suggest(struct send *s, const struct policy_output *policy)
+{
+	bool slowed = s->cpu_percent < 100;
+
+	error_fix(s->err, "Allow a longer pause (--max-downtime %llu), %s, or %s",
+		(unsigned long long)(policy->predicted_ms + policy->predicted_ms / 10 + 1),
+		slowed ? "stop it all the same (--on-no-converge stop)"
+		       : "slow it (--on-no-converge throttle) or stop it all the same (stop)",
+		s->wish.bwlimit ? "raise --bwlimit" : "give it a faster link");
+}
+
+/* The target cannot be met: say so before anything follows from it. */
+static void no_converge(
+	struct send *s, const struct hv_round *round, const struct policy_output *policy)
+{
+	unsigned long long dirty = s->dirty_per_s, rate = send_pages_per_s(s);
+	char state[256];
+
+	if (s->fixed_ms >= s->wish.max_downtime_ms)
+		snprintf(state, sizeof(state), "a pause to %s takes %u ms before any page",
+			s->src.peer->name, s->fixed_ms);
+	else
+		snprintf(state, sizeof(state),
+			"%llu pages are left, it dirties %llu a second and the link takes %llu",
+			(unsigned long long)(round->dirty_pages + round->hot_pages), dirty, rate);
+	if (policy->decision == HV_ABORT) {
+		error_set(s->err, -ECANCELED, NULL,
+			"%s: the pause would be %llu ms, over the target of %u ms; %s runs on here",
+			state, (unsigned long long)policy->predicted_ms, s->wish.max_downtime_ms,
+			s->src.name);
+		suggest(s, policy);
+	} else if (policy->decision == HV_CONTINUE) {
+		send_notice(s, "%s: slowed to %u %% of its CPU", state, policy->cpu_percent);
+	} else {
+		send_notice(s, "%s: the pause will be about %llu ms, over the target of %u ms",
+			state, (unsigned long long)policy->predicted_ms, s->wish.max_downtime_ms);
+	}
+}
+
+/* Carry out what is more than an answer. */
+static int act(struct send *s, const struct hv_round *round, const struct policy_output *policy)
+{
+	if (policy->no_converge)
+		no_converge(s, round, policy);
+	if (policy->cpu_percent == s->cpu_percent)
+		return 0;
+	s->cpu_percent = policy->cpu_percent;
+	return s->src.hv->throttle(&s->src.dom, policy->cpu_percent, s->err);
+}
+
+static struct policy_output decide(struct send *s, const struct hv_round *round)
+{
+	const struct policy_input in = {
+		.round = round->round,
+		.dirty_pages = round->dirty_pages,
+		.hot_pages = round->hot_pages,
+		.previous_left = s->previous_left,
+		.dirty_per_s = s->dirty_per_s,
+		.pages_per_s = send_pages_per_s(s),
+		.fixed_ms = s->fixed_ms,
+		.max_downtime_ms = s->wish.max_downtime_ms,
+		.stalled_rounds = s->stalled_rounds,
+		.cpu_percent = s->cpu_percent,
+		.on_no_converge = s->wish.on_no_converge,
+	};
+	struct policy_output out = policy_decide(&in);
+
+	log_info("%s: round %u, %llu pages dirty and %llu postponed, %llu dirtied a second, "
+		 "%llu sent a second, pause by now %llu ms (%u of it fixed): %s",
+		s->src.name, in.round, (unsigned long long)in.dirty_pages,
+		(unsigned long long)in.hot_pages, (unsigned long long)in.dirty_per_s,
+		(unsigned long long)in.pages_per_s, (unsigned long long)out.predicted_ms,
+		in.fixed_ms, out.reason);
+	return out;
 }
 
 static enum hv_decision on_round(void *ctx, const struct hv_round *round)
 {
 	struct send *s = ctx;
+	uint64_t left = round->dirty_pages + round->hot_pages;
 	struct policy_output policy;
 	int64_t now;
 
-	if (cancelled(s) || (round->round > 0 && barrier(s, round->round - 1)))
+	if (steer_look(&s->steer, s->err) || (round->round > 0 && barrier(s)))
 		return HV_ABORT;
 	now = clock_ms();
-	if (round->round > 0)
-		measure(s, round, now);
-	policy = policy_decide(&(struct policy_input){
-		.round = round->round,
-		.dirty_pages = round->dirty_pages,
-		.previous_dirty = s->previous_dirty,
-		.pages_per_s = s->pages_per_s,
-		.max_downtime_ms = s->max_downtime_ms,
-		.stalled_rounds = s->stalled_rounds,
-	});
-	log_info("%s: round %u, %llu pages dirty, %llu pages/s, pause by now %llu ms: %s",
-		s->src.name, round->round, (unsigned long long)round->dirty_pages,
-		(unsigned long long)s->pages_per_s, (unsigned long long)policy.predicted_ms,
-		policy.reason);
+	if (round->round > 0) {
+		measure_rate(s, (double)(now - s->at.round) + 0.5);
+		s->dirty_per_s = left * 1000 / ((uint64_t)(now - s->at.round) + 1);
+	}
+	policy = decide(s, round);
+	if (act(s, round, &policy))
+		return HV_ABORT;
 	s->stalled_rounds = policy.stalled_rounds;
-	s->previous_dirty = s->round_dirty = round->dirty_pages;
+	s->predicted_ms = policy.predicted_ms;
+	s->previous_left = left;
+	s->round_dirty = round->dirty_pages;
 	s->round_pages = 0;
 	s->rounds = round->round + 1;
 	s->at.round = now;
@@ -135,7 +241,15 @@ static enum hv_decision on_round(void *ctx, const struct hv_round *round)
 static int on_suspending(void *ctx)
 {
 	struct send *s = ctx;
+	/* What is still under way must not fall into the pause, and then the limit ends: it is
+	 * there to spare others, the guest not least. */
+	int rc = barrier(s);
 
+	if (rc == 0 && s->wish.bwlimit)
+		rc = send_pace(s, 0);
+	if (rc)
+		return rc;
+	s->pages_live = s->pages;
 	s->at.suspending = clock_ms();
 	send_progress(s, "suspending");
 	return 0;

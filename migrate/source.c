@@ -12,6 +12,7 @@
 #define SAY_MS	 60000
 #define HEAR_MS	 60000
 #define CLEAN_MS 30000
+#define ABORT_MS 10000
 
 int source_init(struct source *s, const struct config *cfg)
 {
@@ -93,12 +94,23 @@ static int look(struct source *s, struct error *err)
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* All of its CPU again, whoever slowed it. A guest that stays slow is better than one that stands.
+ */
+static void unthrottle(struct source *s)
+{
+	struct error why = ERROR_INIT;
+
+	if (s->hv->throttle(&s->dom, 100, &why))
+		log_error("%s is still slowed: %s. %s", s->name, why.what, why.fix);
+}
+
 static int step_resume(struct source *s, struct error *err)
 {
 	int rc = look(s, err);
 
 	if (rc || !s->here)
 		return rc; /* it ended with this host: a cold start is no matter of the hand-over */
+	unthrottle(s);
 	rc = rename_to(s, "", err);
 	if (rc == 0 && s->dom.state == DOMAIN_SUSPENDED)
 		rc = s->hv->resume(&s->dom, err);
@@ -153,7 +165,8 @@ static int step_abort(struct source *s, struct error *err)
 	(void)err;
 	if (s->heard || s->resolving || s->sock < 0)
 		return 0;
-	if (record_write(s->sock, RECORD_ABORT, NULL, 0, deadline_in(1000)))
+	/* Behind a batch that a low bwlimit lets out slowly. */
+	if (record_write(s->sock, RECORD_ABORT, NULL, 0, deadline_in(ABORT_MS)))
 		log_debug("%s could not be told", s->peer->name);
 	return 0;
 }

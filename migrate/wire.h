@@ -5,6 +5,7 @@
 
 #include "migrate/channel.h"
 #include "migrate/link.h"
+#include "migrate/pace.h"
 
 /* One direction: a unit is read whole, turned over, written whole, then the next one is read. */
 struct pump {
@@ -15,6 +16,7 @@ struct pump {
 	size_t out_len, out_done;
 	size_t unit_head; /* bytes that announce a unit's length */
 	bool ended;	  /* nothing more will come */
+	struct pace pace; /* how fast `out` may leave */
 };
 
 struct wire {

@@ -57,6 +57,19 @@ static size_t put_stats(const struct wire *w, uint8_t *out)
 	return put_record(out, RECORD_STATS, body, record_put_stats(body, sizeof(body), &stats));
 }
 
+/* From the next frame on. */
+static int set_pace(struct pump *p, const struct record *rec)
+{
+	uint64_t bytes_per_s;
+
+	if (!record_get_pace(rec, &bytes_per_s))
+		return -EPROTO;
+	pace_set(&p->pace, bytes_per_s, clock_ns());
+	p->have = 0;
+	p->need = p->unit_head;
+	return 0;
+}
+
 /* A record of our engine becomes a frame. */
 static int seal_record(struct wire *w, struct pump *p)
 {
@@ -65,8 +78,11 @@ static int seal_record(struct wire *w, struct pump *p)
 	const uint8_t *plain = p->in;
 	size_t len = p->have;
 
-	if (!record_header_get(p->in, &rec.type, &rec.len) ||
-		!record_allowed_from(w->role, rec.type))
+	if (!record_header_get(p->in, &rec.type, &rec.len))
+		return -EPROTO;
+	if (rec.type == RECORD_PACE)
+		return set_pace(p, &rec);
+	if (!record_allowed_from(w->role, rec.type))
 		return -EPROTO;
 	if (rec.type == RECORD_PAGES) {
 		size_t body;
@@ -156,11 +172,15 @@ static int pump_fill(const struct wire *w, struct pump *p)
 static int pump_drain(struct pump *p)
 {
 	while (p->out_done < p->out_len) {
-		ssize_t n =
-			send(p->to, p->out + p->out_done, p->out_len - p->out_done, MSG_NOSIGNAL);
+		size_t len = pace_allow(&p->pace, p->out_len - p->out_done, clock_ns());
+		ssize_t n;
 
+		if (!len)
+			return 0;
+		n = send(p->to, p->out + p->out_done, len, MSG_NOSIGNAL);
 		if (n < 0)
 			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+		pace_spent(&p->pace, (size_t)n);
 		p->out_done += (size_t)n;
 	}
 	p->out_len = p->out_done = p->have = 0;
@@ -196,12 +216,18 @@ static int pump_init(struct pump *p, int from, int to, size_t in_max, size_t out
 	return p->in && p->out ? 0 : -ENOMEM;
 }
 
+/* Milliseconds for which what waits to be written may not leave yet. */
+static int held_ms(const struct pump *p)
+{
+	return p->out_len ? pace_wait_ms(&p->pace, p->out_len - p->out_done) : 0;
+}
+
 static short interest(const struct pump *p, int fd)
 {
 	if (p->ended && !p->out_len)
 		return 0;
 	if (p->out_len)
-		return p->to == fd ? POLLOUT : 0;
+		return p->to == fd && !held_ms(p) ? POLLOUT : 0;
 	return p->from == fd ? POLLIN : 0;
 }
 
@@ -255,6 +281,7 @@ static int wait_for_work(const struct wire *w)
 {
 	const int fd[] = {WIRE_FD_ENGINE, WIRE_FD_NET};
 	struct pollfd fds[2];
+	int held = held_ms(&w->outbound);
 
 	for (int i = 0; i < 2; i++) {
 		fds[i].fd = fd[i];
@@ -263,7 +290,7 @@ static int wait_for_work(const struct wire *w)
 		if (!fds[i].events)
 			fds[i].fd = -1;
 	}
-	return poll(fds, 2, -1) < 0 && errno != EINTR ? -errno : 0;
+	return poll(fds, 2, held ? held : -1) < 0 && errno != EINTR ? -errno : 0;
 }
 
 /* A write that fails may have a reason waiting to be read: the link ends when reading ends. */

@@ -38,8 +38,8 @@ MAC = "00:16:3e:00:00:05"
 DOMAIN_KEYS = ["name", "uuid", "domid", "type", "state", "memory_kb", "vcpus", "cpu_ms", "tracker", "tick", "faults",
                "vif", "disk"]
 HOST_KEYS = ["backend", "version", "cpus", "memory_total_kb", "memory_free_kb", "tracker", "tracker_reason"]
-SUMMARY_KEYS = ["event", "domain", "from", "to", "total_ms", "downtime_ms", "rounds", "memory_bytes", "pages_sent",
-                "wire_bytes", "cipher", "pause", "findings"]
+SUMMARY_KEYS = ["event", "domain", "from", "to", "total_ms", "downtime_ms", "predicted_ms", "rounds", "memory_bytes",
+                "pages_sent", "wire_bytes", "cipher", "pause", "findings"]
 JOURNAL_KEYS = ["name", "state", "term", "owner", "settled", "peer", "since_ms"]
 PAUSE_KEYS = ["suspend_ms", "last_round_ms", "build_ms", "commit_ms", "activate_ms"]
 
@@ -614,6 +614,9 @@ class Lifeboatd(Case):
         self.bad('\n\nhost = "a b"\n', "3: 'a b' is no host name")
         self.bad("max_downtime = 0\n", "1: max_downtime must lie between 1 and 3600000, not 0")
         self.bad('dirty_tracking = "x"\n', "1: dirty_tracking must be auto, pagemap or compare, not 'x'")
+        self.bad('on_no_converge = "wait"\n', "1: on_no_converge must be abort, throttle or stop, not 'wait'")
+        self.bad('bwlimit = "fast"\n', "1: bwlimit must be a rate of 128K to 1024G a second, as 100M (MiB), 100MB or "
+                 "800mbit, or 0 for none, not 'fast'")
         self.bad('peer b {\n address = "192.0.2.1"\n key = "zz"\n}\n', "4: peer b needs a key of 44 characters, "
                  "as 'lifeboatd --show-key' prints it there")
         self.bad(f'peer b {{\n key = "{self.host.key}"\n}}\n', "3: peer b needs an address")
@@ -692,11 +695,14 @@ class Migrate(Case):
         self.transcript("""\
             $ migrate --help
             Usage: migrate [OPTION...] DOMAIN HOST
+              or:  migrate [OPTION...] cancel DOMAIN
               or:  migrate [OPTION...] status
               or:  migrate [OPTION...] resolve [DOMAIN]
               or:  migrate [OPTION...] claim DOMAIN
             Move a running domain of this host to the peer HOST; it keeps running.
 
+                  --bwlimit=RATE         Send at most RATE a second while the guest runs:
+                                         100M (MiB), 100MB, 800mbit (config: bwlimit)
               -c, --config=FILE          Read FILE instead of /etc/lifeboat/lifeboat.conf
                   --force                Move in spite of risks; blockers still stop it
                   --json                 Print the summary, or the error, as JSON
@@ -704,7 +710,12 @@ class Migrate(Case):
                                          max_downtime)
               -n, --check, --dry-run     List all that stands in the way on both hosts;
                                          change nothing
+                  --on-no-converge=WHAT  When the guest dirties memory as fast as the link
+                                         takes it: abort, throttle, or stop (config:
+                                         on_no_converge)
               -q, --quiet                No progress, only the summary
+                  --timeout=SECS         Cancel it unless it is handed over within SECS
+                                         seconds
                   --yes                  With claim: you know what it means
               -?, --help                 Give this help list
                   --usage                Give a short usage message
@@ -717,8 +728,9 @@ class Migrate(Case):
             back what a crash or a cut left open; lifeboatd does so by itself, too. claim
             decides on your word that the other host is dead.
 
-            Ctrl-C cancels while the domain still runs here. Exit status: 0 moved, 1 failed
-            and the domain runs here, 2 usage.
+            Ctrl-C, and cancel from anywhere on this host, end a move that is under way:
+            the domain runs on here. Exit status: 0 moved, 1 failed and the domain runs
+            here, 2 usage.
             = 0
             $ migrate --version
             migrate 0.1
@@ -735,6 +747,12 @@ class Migrate(Case):
                 ("claim", "migrate: claim which domain?"),
                 ("--max-downtime=0 led hostb", "migrate: --max-downtime takes 1 to 3600000 milliseconds, not '0'"),
                 ("--max-downtime 5s led hostb", "migrate: --max-downtime takes 1 to 3600000 milliseconds, not '5s'"),
+                ("--timeout=0 led hostb", "migrate: --timeout takes 1 to 604800 seconds, not '0'"),
+                ("--bwlimit 100 led hostb", "migrate: --bwlimit takes a rate of 128K to 1024G a second, as 100M (MiB), "
+                 "100MB or 800mbit, or 0 for none, not '100'"),
+                ("--on-no-converge=wait led hostb",
+                 "migrate: --on-no-converge takes abort, throttle or stop, not 'wait'"),
+                ("cancel", "migrate: cancel which domain?"),
                 ("--nosuch led hostb", "BUILD/migrate: unrecognized option '--nosuch'")]:
             self.transcript(f"$ {f'migrate {line}'.strip()}\n! {sentence}\n{hint}")
 
@@ -766,6 +784,18 @@ class Migrate(Case):
         self.assertRegex(self.world.b.migrate("status").stdout, row % ("OWNER", "here", "hosta"))
         entry, = json.loads(self.host.migrate("--json", "status").stdout)
         self.assertEqual(list(entry), JOURNAL_KEYS)
+
+    def test_nothing_to_cancel(self):
+        self.transcript("""\
+            $ migrate cancel led
+            ! migrate: no move of 'led' from this host is under way.
+            !   'migrate status' shows what is open.
+            = 1
+            $ migrate cancel ../led
+            ! migrate: '../led' is no domain name.
+            !   'hv list' shows the domains.
+            = 1
+            """)
 
     def test_dry_run(self):
         self.create()
@@ -947,7 +977,7 @@ class Completion(Case):
         self.host.hv("create", "-p", self.host.dir / "led.cfg")
         self.host.trust(self.world.b, name="hostc")
         self.addCleanup(self.host.peers.pop)
-        verbs = ["status", "resolve", "claim"]
+        verbs = ["status", "resolve", "claim", "cancel"]
         self.assertEqual(self.complete("migrate", ""), ["led", *verbs])
         self.assertEqual(self.complete("migrate", "status", ""), [])
         self.assertEqual(self.complete("migrate", "-c", "x", "--yes", "claim", ""), [])
@@ -957,6 +987,11 @@ class Completion(Case):
         self.assertEqual(self.complete("migrate", "--max-downtime", "=", "300", "--json", "led", ""),
                          ["hostb", "hostc"])
         self.assertEqual(self.complete("migrate", "--max-downtime", ""), [])
+        self.assertEqual(self.complete("migrate", "--on-no-converge", ""), ["abort", "throttle", "stop"])
+        self.assertEqual(self.complete("migrate", "--on-no-converge", "stop", "--bwlimit", "9M", "led", ""),
+                         ["hostb", "hostc"])
+        self.assertEqual(self.complete("migrate", "cancel", ""), ["led"])
+        self.assertEqual(self.complete("migrate", "cancel", "led", ""), [])
 
 
 if __name__ == "__main__":

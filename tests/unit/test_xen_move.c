@@ -42,7 +42,7 @@
 
 struct fake {
 	/* what shall happen */
-	bool save_fails, suspend_late, build_fails_at_once, build_fails_at_end;
+	bool save_fails, peek_fails, suspend_late, build_fails_at_once, build_fails_at_end;
 	int suspend_rc;
 	/* what happened */
 	bool cleaned, suspended, retired, resumed, renamed, unpaused, destroyed;
@@ -135,6 +135,19 @@ int xc_interface_close(xc_interface *xch)
 	return 0;
 }
 
+long long xc_logdirty_control(xc_interface *xch, uint32_t domid, unsigned int sop,
+	xc_hypercall_buffer_t *bitmap, unsigned long pages, unsigned int mode,
+	xc_shadow_op_stats_t *stats)
+{
+	(void)xch;
+	(void)mode;
+	if (domid != DOMID || sop != XEN_DOMCTL_SHADOW_OP_PEEK || bitmap || pages ||
+		fake->peek_fails)
+		return -1;
+	stats->dirty_count = 16;
+	return 0;
+}
+
 static bool live_passes(int fd, struct save_callbacks *cb)
 {
 	struct precopy_stats stats = {.dirty_count = FRAMES};
@@ -152,8 +165,9 @@ static bool live_passes(int fd, struct save_callbacks *cb)
 		if (answer == XGS_POLICY_STOP_AND_COPY)
 			return true;
 		stats = (struct precopy_stats){.iteration = round + 1, .dirty_count = -1};
-		if (cb->precopy_policy(stats, cb->data) != XGS_POLICY_CONTINUE_PRECOPY)
-			return false;
+		answer = cb->precopy_policy(stats, cb->data);
+		if (answer != XGS_POLICY_CONTINUE_PRECOPY)
+			return answer == XGS_POLICY_STOP_AND_COPY;
 		stats.dirty_count = 16;
 	}
 }
@@ -472,9 +486,32 @@ static void test_save(void **state)
 	assert_int_equal(l.empty, 0);
 	assert_int_equal(l.entries, l.data_pages);
 	assert_int_equal(
-		fake->rounds_asked, 3); /* the second question of a round stays in the child */
+		fake->rounds_asked, 3); /* one of the two questions of a round stays in the child */
 	assert_true(fake->suspended);
 	assert_false(fake->resumed);
+}
+
+/* Without sending that round: what is dirty goes with what follows. */
+static void test_suspend_at_once(void **state)
+{
+	struct log l = {.last_round = 1, .decision = HV_STOP};
+
+	(void)state;
+	assert_int_equal(save(&l), 0);
+	assert_string_equal(l.calls, "HRPRSsPT");
+	assert_true(fake->suspended);
+}
+
+/* A Xen that does not tell what is dirty: then the question comes when that round is sent anyway.
+ */
+static void test_dirty_pages_unknown(void **state)
+{
+	struct log l = {.last_round = 1, .decision = HV_STOP};
+
+	(void)state;
+	fake->peek_fails = true;
+	assert_int_equal(save(&l), 0);
+	assert_string_equal(l.calls, "HRPRPSsPT");
 }
 
 static void test_called_off(void **state)
@@ -684,6 +721,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_save, reset),
+		cmocka_unit_test_setup(test_suspend_at_once, reset),
+		cmocka_unit_test_setup(test_dirty_pages_unknown, reset),
 		cmocka_unit_test_setup(test_called_off, reset),
 		cmocka_unit_test_setup(test_hooks_fail, reset),
 		cmocka_unit_test_setup(test_epipe_of_a_hook, reset),
