@@ -33,7 +33,7 @@ static int build(const char *json, const char *name, int image, uint32_t *domid,
 		return rc;
 	libxl_domain_restore_params_init(&params);
 	params.stream_version = STREAM_VERSION;
-	rc = xen_config_parse(ctx, json, &cfg, err);
+	rc = xen_config_offered(ctx, json, &cfg, err);
 	if (rc)
 		goto out;
 	free(cfg.c_info.name);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "hypervisor/xen_config.h"
+#include "hypervisor/xen_cpu.h"
 #include "hypervisor/xen_domain.h"
 #include "hypervisor/xen_host.h"
 
@@ -237,27 +238,46 @@ int xen_check_place(libxl_ctx *ctx, libxl_domain_config *cfg, const char *name,
 	return rc ? rc : check_memory(ctx, cfg, name, found, err);
 }
 
+static int check_machine(libxl_ctx *ctx, const struct xen_offer *offer,
+	const libxl_domain_config *cfg, const char *name, struct findings *found, struct error *err)
+{
+	struct hv_host host;
+	int rc = xen_host_info(&host, err);
+
+	if (rc)
+		return rc;
+	xen_offer_check_version(offer->xen, host.version, found);
+	return xen_cpu_check(ctx, offer, cfg, name, found, err);
+}
+
 int xen_check_restore(
 	const char *json, struct domain *dom, struct findings *found, struct error *err)
 {
+	struct xen_offer offer;
 	libxl_domain_config cfg;
 	libxl_ctx *ctx;
 	int rc = xen_host_open(&ctx, err);
 
 	if (rc)
 		return rc;
-	rc = xen_config_parse(ctx, json, &cfg, err);
+	libxl_domain_config_init(&cfg);
+	rc = xen_offer_decode(json, &offer, err);
+	if (!rc)
+		rc = xen_config_parse(ctx, offer.libxl, &cfg, err);
 	if (!rc)
 		rc = xen_config_describe(&cfg, dom, err);
 	if (rc)
 		goto out;
+	rc = check_machine(ctx, &offer, &cfg, dom->name, found, err);
 	xen_check_config(&cfg, dom->name, found);
 	check_names(ctx, dom, found);
 	check_programs(&cfg, dom->name, found);
-	rc = check_identity(dom, found, err);
+	if (!rc)
+		rc = check_identity(dom, found, err);
 	if (!rc)
 		rc = xen_check_place(ctx, &cfg, dom->name, found, err);
 out:
 	libxl_domain_config_dispose(&cfg);
+	xen_offer_dispose(&offer);
 	return rc;
 }

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hypervisor/xen_cpu.h"
 #include "hypervisor/xen_host.h"
+#include "hypervisor/xen_offer.h"
 
 int xen_config_retrieve(libxl_ctx *ctx, uint32_t domid, libxl_domain_config *cfg, struct error *err)
 {
@@ -32,8 +34,33 @@ int xen_config_parse(libxl_ctx *ctx, const char *json, libxl_domain_config *cfg,
 	return 0;
 }
 
+int xen_config_offered(
+	libxl_ctx *ctx, const char *json, libxl_domain_config *cfg, struct error *err)
+{
+	struct xen_offer offer;
+	int rc;
+
+	libxl_domain_config_init(cfg);
+	rc = xen_offer_decode(json, &offer, err);
+	if (!rc)
+		rc = xen_config_parse(ctx, offer.libxl, cfg, err);
+	xen_offer_dispose(&offer);
+	return rc;
+}
+
+static int describe_host(struct xen_offer *offer, struct error *err)
+{
+	struct hv_host host;
+	int rc = xen_host_info(&host, err);
+
+	if (!rc)
+		memcpy(offer->xen, host.version, sizeof(offer->xen));
+	return rc;
+}
+
 int xen_config_json(const struct domain *dom, char **json, struct error *err)
 {
+	struct xen_offer offer = {0};
 	libxl_domain_config cfg;
 	libxl_ctx *ctx;
 	int rc = xen_host_open(&ctx, err);
@@ -42,9 +69,14 @@ int xen_config_json(const struct domain *dom, char **json, struct error *err)
 	if (rc)
 		return rc;
 	rc = xen_config_retrieve(ctx, dom->domid, &cfg, err);
+	if (!rc)
+		rc = describe_host(&offer, err);
+	if (!rc)
+		rc = xen_cpu_describe(ctx, dom->domid, &offer, err);
 	if (rc)
 		goto out;
-	*json = libxl_domain_config_to_json(ctx, &cfg);
+	offer.libxl = libxl_domain_config_to_json(ctx, &cfg);
+	*json = offer.libxl ? xen_offer_encode(&offer) : NULL;
 	if (!*json)
 		rc = xen_host_error(err, ERROR_NOMEM, NULL,
 			"cannot write down the configuration of %s", dom->name);
@@ -52,6 +84,7 @@ int xen_config_json(const struct domain *dom, char **json, struct error *err)
 		rc = error_set(err, -E2BIG, NULL, "the configuration of %s is too long", dom->name);
 out:
 	libxl_domain_config_dispose(&cfg);
+	xen_offer_dispose(&offer);
 	if (rc) {
 		free(*json);
 		*json = NULL;

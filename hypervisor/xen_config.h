@@ -15,11 +15,15 @@
 int xen_config_retrieve(
 	libxl_ctx *ctx, uint32_t domid, libxl_domain_config *cfg, struct error *err) WARN_UNUSED;
 
-/* From the text that xen_config_json() made. `cfg` must be disposed in any case. */
+/* From libxl's own text. `cfg` must be disposed in any case. */
 int xen_config_parse(
 	libxl_ctx *ctx, const char *json, libxl_domain_config *cfg, struct error *err) WARN_UNUSED;
 
-/* hypervisor.config */
+/* From the text that xen_config_json() made. `cfg` must be disposed in any case. */
+int xen_config_offered(
+	libxl_ctx *ctx, const char *json, libxl_domain_config *cfg, struct error *err) WARN_UNUSED;
+
+/* hypervisor.config: what xen_offer.h describes. */
 int xen_config_json(const struct domain *dom, char **json, struct error *err) WARN_UNUSED;
 
 /* Name, UUID, type, memory, vCPUs, vifs and disks; `dom` is overwritten. */

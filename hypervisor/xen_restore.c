@@ -41,7 +41,7 @@ int xen_restore_begin(const char *json, struct hv_restore **restore, struct erro
 	r->builder = XEN_BUILDER_INIT;
 	rc = xen_host_open(&ctx, err);
 	if (!rc)
-		rc = xen_config_parse(ctx, json, &cfg, err);
+		rc = xen_config_offered(ctx, json, &cfg, err);
 	if (!rc)
 		rc = xen_config_describe(&cfg, &r->dom, err);
 	if (rc)
