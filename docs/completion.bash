@@ -129,6 +129,32 @@ _lifeboatd() {
 	fi
 }
 
+_netfix() {
+	local options="--json --config --help --usage"
+	COMPREPLY=()
+	if [ "$COMP_CWORD" = 1 ]; then
+		_lifeboat_reply "announce help version"
+		return
+	fi
+	case ${COMP_WORDS[COMP_CWORD - 1]} in
+	-c | --config)
+		_lifeboat_files
+		return
+		;;
+	-a | --address | --ask | --mac | --rounds | --listen) return ;;
+	esac
+	case ${COMP_WORDS[1]} in
+	announce) options="$options --dry-run --address --mac --rounds --listen --ask" ;;
+	*) return ;;
+	esac
+	if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
+		_lifeboat_reply "$options"
+	else
+		_lifeboat_reply "$(_lifeboat_domains)"
+	fi
+}
+
 complete -F _migrate migrate
+complete -F _netfix netfix
 complete -F _hv hv
 complete -F _lifeboatd lifeboatd

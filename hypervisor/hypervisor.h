@@ -42,6 +42,9 @@ enum domain_state {
 struct domain_vif {
 	uint8_t mac[6];
 	char bridge[16]; /* "" = the backend's default */
+	char device[16]; /* the host's end of a domain that is built, e.g. vif5.0; else "" */
+	char ip[128];	 /* addresses that its configuration ties it to, between blanks; or "" */
+	char told[128];	 /* addresses that the guest itself reported, likewise; or "" */
 };
 
 struct domain_disk {

@@ -29,6 +29,9 @@ static void fill_reply(const struct vmm *vmm, struct vmm_reply *reply)
 
 	reply->protocol = VMM_PROTOCOL;
 	embedded_config_domain(&vmm->spec, &reply->dom);
+	for (unsigned i = 0; i < reply->dom.nr_vifs; i++)
+		memcpy(reply->dom.vif[i].device, vmm->tap[i].ifname,
+			sizeof(reply->dom.vif[i].device));
 	reply->dom.domid = (uint32_t)getpid();
 	reply->dom.state = state_of(vmm);
 	reply->dom.cpu_ms = vmm_process_cpu_ns(vmm) / 1000000;

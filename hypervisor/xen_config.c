@@ -110,6 +110,7 @@ void xen_config_vif(const libxl_device_nic *nic, struct domain_vif *vif)
 {
 	memcpy(vif->mac, nic->mac, sizeof(vif->mac));
 	snprintf(vif->bridge, sizeof(vif->bridge), "%s", nic->bridge ? nic->bridge : "");
+	snprintf(vif->ip, sizeof(vif->ip), "%s", nic->ip ? nic->ip : "");
 }
 
 void xen_config_disk(const libxl_device_disk *in, struct domain_disk *out)

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/proc.h"
 #include "hypervisor/xen_config.h"
+#include "hypervisor/xen_guest.h"
 #include "hypervisor/xen_host.h"
 #include "hypervisor/xen_keeper.h"
 
@@ -36,8 +37,17 @@ static void fill_vifs(libxl_ctx *ctx, struct domain *dom)
 	int nr = 0;
 	libxl_device_nic *nics = libxl_device_nic_list(ctx, dom->domid, &nr);
 
-	for (int i = 0; i < nr && dom->nr_vifs < DOMAIN_VIFS_MAX; i++)
-		xen_config_vif(&nics[i], &dom->vif[dom->nr_vifs++]);
+	for (int i = 0; i < nr && dom->nr_vifs < DOMAIN_VIFS_MAX; i++) {
+		struct domain_vif *vif = &dom->vif[dom->nr_vifs++];
+
+		xen_config_vif(&nics[i], vif);
+		if (nics[i].ifname)
+			snprintf(vif->device, sizeof(vif->device), "%.15s", nics[i].ifname);
+		else
+			snprintf(vif->device, sizeof(vif->device), "vif%u.%d", dom->domid,
+				nics[i].devid);
+		xen_guest_addresses(dom->domid, nics[i].devid, vif->told, sizeof(vif->told));
+	}
 	libxl_device_nic_list_free(nics, nr);
 }
 

@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""netfix, on real bridges, veth and TAP in namespaces (test_net.py has the picture). Root only.
+
+What leaves a link is judged by tcpdump, not by our own parser.
+"""
+import ctypes
+import json
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import harness  # noqa: E402
+import test_net  # noqa: E402
+from tap import main  # noqa: E402
+from test_net import GUEST, MAC, Client, Network, ip, socket_in  # noqa: E402
+
+HELP = """\
+Usage: netfix VERB [OPTION...] ARGUMENT...
+
+  netfix announce DOM|VIF     tell the network where the guest is
+  netfix help                 this text; `netfix VERB --help' has the options
+  netfix version
+
+Exit status: 0 done, 1 failed or not as it should be, 2 used wrongly.
+"""
+
+
+def raw_in(namespace, link):
+    """A packet socket on a link of the namespace."""
+    made = []
+
+    def work():
+        with open(f"/run/netns/{namespace}", "rb") as f:
+            if ctypes.CDLL(None, use_errno=True).setns(f.fileno(), test_net.CLONE_NEWNET) == 0:
+                made.append(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
+                made[0].bind((link, 0))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return made[0]
+
+
+def frame(source, kind, body=b"", target="ff:ff:ff:ff:ff:ff"):
+    return bytes.fromhex((target + source).replace(":", "")) + kind.to_bytes(2, "big") + body.ljust(46, b"\0")
+
+
+class Capture:
+    """tcpdump on a link of a namespace, for as long as the block lasts; its lines about `mac` afterwards."""
+
+    def __init__(self, namespace, link, mac=MAC):
+        self.namespace, self.link, self.mac = namespace, link, mac
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            ["ip", "netns", "exec", self.namespace, "tcpdump", "--immediate-mode", "-l", "-n", "-e", "-v", "-t", "-Z", "root", "-i", self.link,
+             "ether", "src", self.mac], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.said = self.process.stderr.readline()
+        while "listening on" not in self.said:
+            line = self.process.stderr.readline()
+            if not line:
+                raise AssertionError(self.said)
+            self.said += line
+        self.out = []
+        self.reader = threading.Thread(target=lambda: self.out.extend(self.process.stdout), daemon=True)
+        self.reader.start()
+        return self
+
+    def __exit__(self, *_):
+        # The last frame is ours: when tcpdump has printed it, it has printed all before it.
+        with raw_in(self.namespace, self.link) as sock:
+            sock.send(frame(self.mac, 0x88b6))
+        harness.wait_until("tcpdump has read all", lambda: any("0x88b6" in line for line in self.out))
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(10)
+        self.reader.join(10)
+        self.process.stdout.close()
+        self.process.stderr.close()
+        # A line that begins with a blank belongs to the frame before.
+        text = re.sub(r"\n\s+", " ", "".join(self.out))
+        self.frames = text.splitlines()
+
+    def count(self, pattern):
+        return sum(bool(re.search(pattern, frame)) for frame in self.frames)
+
+
+def watches_links(pid):
+    """The program under `ip netns exec` (which execs it) has its netlink socket joined to the group of links."""
+    with open(f"/proc/{pid}/net/netlink", encoding="ascii") as f:
+        return any(line.split()[2] == str(pid) and int(line.split()[3], 16) & 1 for line in f.readlines()[1:])
+
+
+class Case(test_net.Case):
+    def setUp(self):
+        super().setUp()
+        self.file = self.world.dir / "netfix.conf"
+
+    def netfix(self, *args, host=None, check=True):
+        return (host or self.a).run("netfix", *args, check=check)
+
+    def transcript(self, text, host=None):
+        """As in test_cli.py: what is typed, what is printed, and the exit status."""
+        text = textwrap.dedent(text)
+        found = ""
+        for line in (line[2:] for line in text.splitlines() if line.startswith("$ ")):
+            result = self.netfix(*line.split()[1:], host=host, check=False)
+            err = "".join(f"! {line}\n" for line in result.stderr.splitlines())
+            found += f"$ {line}\n" + self.normalise(result.stdout + err) + f"= {result.returncode}\n"
+        self.assertEqual(text, found)
+
+    def normalise(self, text):
+        text = re.sub(r"\blb\d+\.(\d)", r"lbPID.\1", text)
+        return re.sub(r"after \d+ ms", "after N ms", text)
+
+    def create_quiet(self, extra="", host=None):
+        """A guest that never speaks unasked."""
+        host = host or self.a
+        host.create("pong", guest="pong", memory=8, extra=f"ip={GUEST}/24 quiet {extra}",
+                    lines=[f'vif = ["mac={MAC},bridge=br0"]'])
+        harness.wait_ticks(host, "pong", more=1)
+
+    def let_it_speak(self):
+        """The client asks it, so that its frames have passed its vif and all bridges."""
+        with socket_in(Network.names["client"]) as sock:
+            sock.settimeout(5)
+            sock.sendto(b"?", (GUEST, test_net.COUNT_PORT))
+            sock.recv(1000)
+
+    def know_client(self):
+        """hosta has the client in its neighbour table, and so somebody to ask."""
+        ip("netns", "exec", Network.names["hosta"], "ping", "-c", "1", "-W", "5", test_net.ADDRESS["client"])
+
+
+class Announce(Case):
+    def test_frames_as_tcpdump_reads_them(self):
+        self.create_quiet()
+        with Capture(Network.names["client"], "uplink") as capture:
+            self.netfix("announce", "--listen=0", "--rounds=3", "--address", GUEST, "--address", "2001:db8::20",
+                        "--address", "192.0.2.30@7", "pong")
+        to_all = f"^{MAC} > ff:ff:ff:ff:ff:ff, "
+        self.assertEqual(capture.count(to_all + f"ethertype ARP .* Request who-has {GUEST} tell {GUEST}"), 3)
+        self.assertEqual(capture.count(to_all + f"ethertype ARP .* Reply {GUEST} is-at {MAC}"), 3)
+        self.assertEqual(capture.count(to_all + r"ethertype 802\.1Q .* vlan 7, .* Request who-has 192.0.2.30 tell 192.0.2.30"), 3)
+        self.assertEqual(capture.count(to_all + rf"ethertype 802\.1Q .* vlan 7, .* Reply 192.0.2.30 is-at {MAC}"), 3)
+        self.assertEqual(capture.count(
+            rf"^{MAC} > 33:33:00:00:00:01, ethertype IPv6 .*\(hlim 255, .* 2001:db8::20 > ff02::1: \[icmp6 sum ok\] ICMP6, "
+            rf"neighbor advertisement, .* tgt is 2001:db8::20, Flags \[override\].* option \(2\), .*{MAC}"), 3)
+
+    def test_unknown_addresses_give_rarp(self):
+        self.create_quiet()
+        with Capture(Network.names["client"], "uplink") as capture:
+            self.transcript(f"""\
+                $ netfix announce --listen=0 --rounds=2 --ask=192.0.2.10 pong
+                lbPID.0 {MAC}
+                  no address known: RARP
+                  2 frames, reachable after N ms: 192.0.2.10 answered
+                = 0
+                """)
+        self.assertEqual(capture.count(f"^{MAC} > ff:ff:ff:ff:ff:ff, ethertype Reverse ARP .*who-is {MAC} tell {MAC}"), 2)
+        # Asked without an address of its own: an ARP probe, which nobody takes for an announcement.
+        self.assertGreaterEqual(capture.count("Request who-has 192.0.2.10 tell 0.0.0.0"), 1)
+
+    def test_addresses_and_where_they_come_from(self):
+        self.create_quiet()
+        self.know_client()
+        self.transcript(f"""\
+            $ netfix announce --listen=0 --dry-run pong
+            lbPID.0 {MAC}
+              no address known: RARP
+            1 frames a round, 7 rounds; nothing was sent
+            = 0
+            """)
+        ip("netns", "exec", Network.names["hosta"], "ping", "-c", "1", "-W", "5", GUEST)
+        found = json.loads(self.netfix("announce", "--json", "-n", "--listen=0", "pong").stdout)
+        device = self.network.taps("hosta")[0]["ifname"]
+        self.assertEqual(found, [{"device": device, "mac": MAC, "bridge": "br0",
+                                  "addresses": [{"address": GUEST, "from": "neighbour table"}]}])
+        found = json.loads(self.netfix("announce", "--json", "-n", "--listen=0", "--address=192.0.2.21", "pong").stdout)
+        self.assertEqual(found[0]["addresses"], [{"address": "192.0.2.21", "from": "config"}])
+
+    def test_listens_to_the_guest(self):
+        self.create_quiet()
+        client = Client()
+        client.start()
+        self.addCleanup(client.stop)
+        harness.wait_until("the guest answers", lambda: client.answers)
+        found = json.loads(self.netfix("announce", "--json", "-n", "--listen=1000", "pong").stdout)
+        self.assertEqual(found[0]["addresses"], [{"address": GUEST, "from": "its frames"}])
+
+    def test_a_link_by_its_name(self):
+        self.create_quiet()
+        device = self.network.taps("hosta")[0]["ifname"]
+        result = self.netfix("announce", "-n", device, check=False)
+        self.assertEqual((result.returncode, self.normalise(result.stderr)),
+                         (1, "netfix: the bridge knows no MAC address behind lbPID.0 yet.\n  Name it: --mac=00:16:3e:....\n"))
+        self.let_it_speak()
+        found = json.loads(self.netfix("announce", "-n", "--json", "--listen=0", device).stdout)
+        self.assertEqual(found[0]["mac"], MAC)
+
+    def test_only_once_the_port_forwards(self):
+        """STP keeps a new port from forwarding; nothing is sent before, and all of it after."""
+        self.create_quiet()
+        device = self.network.taps("hosta")[0]["ifname"]
+        space = Network.names["hosta"]
+        ip("-n", space, "link", "set", device, "type", "bridge_slave", "state", "1")
+        with Capture(space, "uplink") as capture:
+            run = self.a.popen("netfix", "announce", "--json", "--listen=0", "--rounds=1", "--address", GUEST, "pong")
+            self.addCleanup(harness.end_process, run)
+            harness.wait_until("it watches the links", lambda: watches_links(run.pid))
+            early = len(capture.out)
+            ip("-n", space, "link", "set", device, "type", "bridge_slave", "state", "3")
+            out, err = run.communicate(timeout=40)
+        self.assertEqual((run.returncode, err), (0, ""))
+        self.assertEqual(early, 0)
+        self.assertEqual(json.loads(out)[0]["frames"], 2)
+        self.assertEqual(capture.count(f"Request who-has {GUEST} tell {GUEST}"), 1)
+
+    def test_the_local_bridge_learns_it_too(self):
+        self.create_quiet()
+        device = self.network.taps("hosta")[0]["ifname"]
+        space = Network.names["hosta"]
+        ip("netns", "exec", space, "bridge", "fdb", "replace", MAC, "dev", "uplink", "master", "dynamic")
+        self.netfix("announce", "--listen=0", "--rounds=1", "--address", GUEST, "pong")
+        fdb = json.loads(ip("netns", "exec", space, "bridge", "-j", "fdb", "show", "br", "br0"))
+        self.assertEqual([e["ifname"] for e in fdb if e["mac"] == MAC], [device])
+
+
+class Refusals(Case):
+    def test_no_privilege(self):
+        self.create_quiet()
+        device = self.network.taps("hosta")[0]["ifname"]
+        command = self.a.command("netfix", "announce", f"--mac={MAC}", device)
+        command[4:4] = ["setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw", "--"]
+        result = subprocess.run(command, env=self.a.env(), text=True, capture_output=True, check=False)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (
+            1, "", "netfix: raw frames need CAP_NET_RAW, which this process does not have.\n"
+                   "  Run it as root, or with CAP_NET_RAW.\n"))
+
+    def test_sentences(self):
+        self.a.create("led", guest="ledger", memory=16)
+        ip("-n", Network.names["hosta"], "link", "add", "lonely", "type", "veth", "peer", "name", "end")
+        self.transcript("""\
+            $ netfix announce nosuch
+            ! netfix: no domain is named `nosuch' here.
+            !   See hv list for the domains of this host.
+            = 1
+            $ netfix announce led
+            ! netfix: led has no vif.
+            !   There is nothing to do.
+            = 1
+            $ netfix announce lonely
+            ! netfix: the bridge knows no MAC address behind lonely yet.
+            !   Name it: --mac=00:16:3e:....
+            = 1
+            """)
+
+
+class Words(Case):
+    def test_help(self):
+        for line in ("netfix help", "netfix --help", "netfix -h"):
+            self.transcript(f"$ {line}\n{HELP}= 0\n")
+        self.transcript("$ netfix\n" + "".join(f"! {line}\n" for line in HELP.splitlines()) + "= 2\n")
+        self.transcript("$ netfix version\nnetfix (lifeboat) 0.1\n= 0\n")
+
+    def test_usage_errors(self):
+        self.transcript("""\
+            $ netfix sing
+            ! netfix: there is no verb `sing'
+            ! Try `netfix help' for all of them.
+            = 2
+            $ netfix announce
+            ! netfix announce: DOM|VIF is missing
+            ! Try `netfix announce --help' or `netfix announce --usage' for more
+            ! information.
+            = 2
+            $ netfix announce a b
+            ! netfix announce: too many arguments: `b'
+            ! Try `netfix announce --help' or `netfix announce --usage' for more
+            ! information.
+            = 2
+            $ netfix announce --address=127.0.0.1 pong
+            ! netfix announce: `127.0.0.1' is no address of a host
+            ! Try `netfix announce --help' or `netfix announce --usage' for more
+            ! information.
+            = 2
+            $ netfix announce --mac=01:00:5e:00:00:01 pong
+            ! netfix announce: `01:00:5e:00:00:01' is no MAC address of a guest
+            ! Try `netfix announce --help' or `netfix announce --usage' for more
+            ! information.
+            = 2
+            $ netfix announce --rounds=0 pong
+            ! netfix announce: --rounds takes 1 to 20, not `0'
+            ! Try `netfix announce --help' or `netfix announce --usage' for more
+            ! information.
+            = 2
+            """)
+
+
+if __name__ == "__main__":
+    if not test_net.REASON:
+        test_net.sweep()
+    main()
