@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hypervisor/xen_config.h"
@@ -247,6 +248,7 @@ static int check_machine(libxl_ctx *ctx, const struct xen_offer *offer,
 	if (rc)
 		return rc;
 	xen_offer_check_version(offer->xen, host.version, found);
+	xen_offer_check_clock(offer->time, time(NULL), found);
 	return xen_cpu_check(ctx, offer, cfg, name, found, err);
 }
 

@@ -27,6 +27,10 @@ static void check_state(const struct domain *dom, const libxl_dominfo *info, str
 	else if (info->paused)
 		findings_add(found, FINDING_BLOCKER, "state", "Let it run first: hv unpause",
 			"%s is paused and could not answer a request to suspend", dom->name);
+	if (info->shared_memkb || info->paged_memkb)
+		findings_add(found, FINDING_BLOCKER, "shared-memory",
+			"Switch memory sharing and paging off for it",
+			"%s has memory that is shared with other domains or paged out", dom->name);
 }
 
 static bool is_value(struct xs_handle *xs, const char *path, const char *expect)

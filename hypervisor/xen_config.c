@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "hypervisor/xen_cpu.h"
 #include "hypervisor/xen_host.h"
@@ -55,6 +56,7 @@ static int describe_host(struct xen_offer *offer, struct error *err)
 
 	if (!rc)
 		memcpy(offer->xen, host.version, sizeof(offer->xen));
+	offer->time = time(NULL);
 	return rc;
 }
 

@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CLOCK_SECONDS 3 /* more than an offer takes to arrive */
+
 char *xen_offer_encode(const struct xen_offer *o)
 {
-	json_t *root = json_pack("{s:s, s:s, s:{s:I, s:I}, s:o}", "xen", o->xen, "libxl", o->libxl,
-		"tsc", "mode", (json_int_t)o->tsc.mode, "khz", (json_int_t)o->tsc.khz, "cpu",
-		cpu_policy_encode(&o->cpu));
+	json_t *root = json_pack("{s:s, s:s, s:I, s:{s:I, s:I}, s:o}", "xen", o->xen, "libxl",
+		o->libxl, "time", (json_int_t)o->time, "tsc", "mode", (json_int_t)o->tsc.mode,
+		"khz", (json_int_t)o->tsc.khz, "cpu", cpu_policy_encode(&o->cpu));
 	char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
 
 	json_decref(root);
@@ -20,17 +22,19 @@ char *xen_offer_encode(const struct xen_offer *o)
 static int decode(json_t *root, struct xen_offer *o)
 {
 	const char *xen = NULL, *libxl = NULL;
-	json_int_t mode = 0, khz = 0;
+	json_int_t time = 0, mode = 0, khz = 0;
 	json_t *cpu = NULL;
 
-	if (!root || json_unpack(root, "{s:s, s:s, s:{s:I, s:I}, s:o}", "xen", &xen, "libxl",
-			     &libxl, "tsc", "mode", &mode, "khz", &khz, "cpu", &cpu) != 0)
+	if (!root ||
+		json_unpack(root, "{s:s, s:s, s:I, s:{s:I, s:I}, s:o}", "xen", &xen, "libxl",
+			&libxl, "time", &time, "tsc", "mode", &mode, "khz", &khz, "cpu", &cpu) != 0)
 		return -EINVAL;
 	if (strlen(xen) >= sizeof(o->xen) || mode < 0 || mode > UINT32_MAX || khz < 0 ||
 		khz > UINT32_MAX || cpu_policy_decode(cpu, &o->cpu))
 		return -EINVAL;
 	snprintf(o->xen, sizeof(o->xen), "%s", xen);
 	o->tsc = (struct cpu_tsc){.mode = (uint32_t)mode, .khz = (uint32_t)khz};
+	o->time = time;
 	o->libxl = strdup(libxl);
 	return o->libxl ? 0 : -ENOMEM;
 }
@@ -53,6 +57,18 @@ void xen_offer_dispose(struct xen_offer *o)
 {
 	free(o->libxl);
 	o->libxl = NULL;
+}
+
+void xen_offer_check_clock(int64_t there, int64_t here, struct findings *found)
+{
+	uint64_t apart =
+		here > there ? (uint64_t)here - (uint64_t)there : (uint64_t)there - (uint64_t)here;
+
+	if (apart > CLOCK_SECONDS)
+		findings_add(found, FINDING_WARNING, "clock",
+			"Run a time service on both hosts; timedatectl shows whether one is in step",
+			"this host's clock is %llu s %s the other's, and the guest's will follow it",
+			(unsigned long long)apart, here > there ? "ahead of" : "behind");
 }
 
 static int compare(const int a[static 3], const int b[static 3], size_t nr)

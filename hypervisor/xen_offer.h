@@ -14,6 +14,7 @@
 struct xen_offer {
 	char *libxl;		   /* the configuration, as libxl writes it */
 	char xen[XEN_VERSION_LEN]; /* the release that it ran on: "4.17.7" */
+	int64_t time;		   /* when it was made, seconds since 1970 by that host's clock */
 	struct cpu_tsc tsc;
 	struct cpu_policy cpu;
 };
@@ -30,5 +31,8 @@ void xen_offer_dispose(struct xen_offer *offer);
  * release or a later one.
  */
 void xen_offer_check_version(const char *from, const char *to, struct findings *found);
+
+/* The guest takes the time from the host that it is on: find clocks that disagree. */
+void xen_offer_check_clock(int64_t there, int64_t here, struct findings *found);
 
 #endif

@@ -30,6 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		cpu_check(&offer.cpu, &nothing, NULL, "g", &found);
 		cpu_check(&nothing, &offer.cpu, NULL, "g", &found);
 		cpu_check_tsc(&offer.cpu, &offer.tsc, 1, "g", &found);
+		xen_offer_check_clock(offer.time, 0, &found);
 		xen_offer_check_version(offer.xen, "4.17.7", &found);
 		check_texts();
 		memset(&found, 0, sizeof(found));
@@ -49,7 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 static void fuzz_seeds(void)
 {
 	static const char small[] =
-		"{\"xen\":\"4.17.7\",\"libxl\":\"{}\",\"tsc\":{\"mode\":0,\"khz\":2600000},\"cpu\":{\"leaves\":["
+		"{\"xen\":\"4.17.7\",\"libxl\":\"{}\",\"time\":0,\"tsc\":{\"mode\":0,\"khz\":2600000},\"cpu\":{\"leaves\":["
 		"\"00000000:ffffffff:0000000d:756e6547:6c65746e:49656e69\","
 		"\"00000007:00000000:00000000:d19f4fbb:00000008:9c000400\","
 		"\"80000007:ffffffff:00000000:00000000:00000000:00000100\"],"

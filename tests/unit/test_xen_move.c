@@ -617,8 +617,9 @@ static int send_tail(struct hv_restore *r, struct error *err)
 
 /* xen_offer.h: libxl's own text in it is all that the fakes understand, and for them it is a name.
  */
-static const char offered[] = "{\"xen\": \"4.17.7\", \"libxl\": \"g\", \"tsc\": {\"mode\": 0, "
-			      "\"khz\": 0}, \"cpu\": {\"leaves\": [], \"msrs\": []}}";
+static const char offered[] =
+	"{\"xen\": \"4.17.7\", \"libxl\": \"g\", \"time\": 0, \"tsc\": {\"mode\": 0, "
+	"\"khz\": 0}, \"cpu\": {\"leaves\": [], \"msrs\": []}}";
 
 static struct hv_restore *begin(struct error *err)
 {

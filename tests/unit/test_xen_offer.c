@@ -59,9 +59,35 @@ static void test_versions(void **state)
 	}
 }
 
+static void test_clocks(void **state)
+{
+	static const struct {
+		int64_t there, here;
+		const char *words; /* NULL = they agree */
+	} cases[] = {
+		{1000, 1000, NULL},
+		{1000, 1003, NULL},
+		{1003, 1000, NULL},
+		{1000, 1004, "4 s ahead of"},
+		{1004, 1000, "4 s behind"},
+		{INT64_MIN, INT64_MAX, "18446744073709551615 s ahead of"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct findings found = {0};
+
+		xen_offer_check_clock(cases[i].there, cases[i].here, &found);
+		assert_int_equal(found.nr, cases[i].words != NULL);
+		if (found.nr)
+			assert_non_null(strstr(found.list[0].what, cases[i].words));
+	}
+}
+
 static void test_offer(void **state)
 {
-	struct xen_offer offer = {.xen = "4.17.7", .tsc = {CPU_TSC_NATIVE, 2600000}}, got;
+	struct xen_offer offer = {.xen = "4.17.7", .time = 7, .tsc = {CPU_TSC_NATIVE, 2600000}},
+			 got;
 	struct error err = ERROR_INIT;
 	char *text;
 
@@ -75,6 +101,7 @@ static void test_offer(void **state)
 	assert_int_equal(xen_offer_decode(text, &got, &err), 0);
 	assert_string_equal(got.libxl, offer.libxl);
 	assert_string_equal(got.xen, "4.17.7");
+	assert_int_equal(got.time, 7);
 	assert_memory_equal(&got.tsc, &offer.tsc, sizeof(got.tsc));
 	assert_memory_equal(&got.cpu, &offer.cpu, sizeof(got.cpu));
 	xen_offer_dispose(&got);
@@ -95,13 +122,13 @@ static void test_offer(void **state)
 static void test_bad_offers(void **state)
 {
 	static const char *const bad[] = {"[]", "{}",
-		"{\"xen\":\"4.17.7\",\"libxl\":\"\",\"tsc\":{\"mode\":0,\"khz\":0}}",
-		"{\"xen\":4,\"libxl\":\"\",\"tsc\":{\"mode\":0,\"khz\":0},\"cpu\":{\"leaves\":[],\"msrs\":[]}}",
-		"{\"xen\":\"4\",\"libxl\":\"\",\"tsc\":{\"mode\":-1,\"khz\":0},\"cpu\":{\"leaves\":[],\"msrs\":[]}}",
-		"{\"xen\":\"4\",\"libxl\":\"\",\"tsc\":{\"mode\":0,\"khz\":4294967296},\"cpu\":{\"leaves\":[],\"msrs\":[]}}",
-		"{\"xen\":\"4\",\"libxl\":\"\",\"tsc\":{\"mode\":0,\"khz\":0},\"cpu\":[]}",
+		"{\"xen\":\"4.17.7\",\"libxl\":\"\",\"time\":0,\"tsc\":{\"mode\":0,\"khz\":0}}",
+		"{\"xen\":4,\"libxl\":\"\",\"time\":0,\"tsc\":{\"mode\":0,\"khz\":0},\"cpu\":{\"leaves\":[],\"msrs\":[]}}",
+		"{\"xen\":\"4\",\"libxl\":\"\",\"time\":0,\"tsc\":{\"mode\":-1,\"khz\":0},\"cpu\":{\"leaves\":[],\"msrs\":[]}}",
+		"{\"xen\":\"4\",\"libxl\":\"\",\"time\":0,\"tsc\":{\"mode\":0,\"khz\":4294967296},\"cpu\":{\"leaves\":[],\"msrs\":[]}}",
+		"{\"xen\":\"4\",\"libxl\":\"\",\"time\":0,\"tsc\":{\"mode\":0,\"khz\":0},\"cpu\":[]}",
 		"{\"xen\":\"0123456789012345678901234567890123456789012345678901234567890123\","
-		"\"libxl\":\"\",\"tsc\":{\"mode\":0,\"khz\":0},\"cpu\":{\"leaves\":[],\"msrs\":[]}}"};
+		"\"libxl\":\"\",\"time\":0,\"tsc\":{\"mode\":0,\"khz\":0},\"cpu\":{\"leaves\":[],\"msrs\":[]}}"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(bad); i++) {
@@ -118,6 +145,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_feature_names),
 		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_clocks),
 		cmocka_unit_test(test_offer),
 		cmocka_unit_test(test_bad_offers),
 	};

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is found of DRBD, with a drbdadm of this test's own that says what it is told to. */
+#include "test.h"
+
+#include "migrate/drbd.h"
+
+static char *dir;
+static struct findings found;
+static struct drbd_window window;
+
+static void put(const char *name, const char *text, mode_t mode)
+{
+	char path[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	assert_int_equal(chmod(path, mode), 0);
+}
+
+static int setup(void **state)
+{
+	char script[512];
+
+	(void)state;
+	dir = test_tmp_make();
+	/* "drbdadm cstate web" prints DIR/cstate.web, or fails. */
+	snprintf(script, sizeof(script),
+		"#!/bin/sh\nwhile read -r line; do echo \"$line\"; done <%s/$1.$2\n", dir);
+	put("drbdadm", script, 0755);
+	assert_int_equal(setenv("PATH", dir, 1), 0);
+	found = (struct findings){0};
+	window = (struct drbd_window){.nr = 1, .resource = {"web"}};
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	test_tmp_remove(dir);
+	return 0;
+}
+
+static void test_states(void **state)
+{
+	static const struct {
+		const char *cstate, *dstate, *what; /* NULL = nothing is found */
+	} cases[] = {
+		{"Connected\n", "UpToDate/UpToDate\n", NULL},
+		{"StandAlone\n", "UpToDate/DUnknown\n",
+			"DRBD resource web is StandAlone, not Connected"},
+		{"Connecting\n", "UpToDate/DUnknown\n",
+			"DRBD resource web is Connecting, not Connected"},
+		{"Connected\n", "UpToDate/Inconsistent\n",
+			"DRBD resource web is UpToDate/Inconsistent, not UpToDate/UpToDate"},
+		{"Connected\n", "Diskless/UpToDate\n",
+			"DRBD resource web is Diskless/UpToDate, not UpToDate/UpToDate"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		put("cstate.web", cases[i].cstate, 0644);
+		put("dstate.web", cases[i].dstate, 0644);
+		found = (struct findings){0};
+		drbd_window_check(&window, &found);
+		assert_int_equal(found.nr, cases[i].what != NULL);
+		if (!found.nr)
+			continue;
+		assert_int_equal(found.list[0].severity, FINDING_BLOCKER);
+		assert_string_equal(found.list[0].code, "drbd");
+		assert_string_equal(found.list[0].what, cases[i].what);
+	}
+}
+
+static void test_each_resource(void **state)
+{
+	(void)state;
+	window = (struct drbd_window){.nr = 3, .resource = {"web", "db", "log"}};
+	put("cstate.web", "StandAlone\n", 0644);
+	put("cstate.db", "Connected\n", 0644);
+	put("dstate.db", "UpToDate/UpToDate\n", 0644);
+	/* and of "log" drbdadm knows nothing */
+	drbd_window_check(&window, &found);
+	assert_int_equal(found.nr, 2);
+	assert_non_null(strstr(found.list[0].what, "web is StandAlone"));
+	assert_non_null(strstr(found.list[1].what, "drbdadm cstate log failed"));
+}
+
+static void test_no_drbdadm(void **state)
+{
+	const struct domain dom = {.nr_disks = 1, .disk = {{.path = "/dev/drbd4095"}}};
+
+	(void)state;
+	assert_int_equal(setenv("PATH", "/nonexistent", 1), 0);
+	drbd_window_find(&window, &dom, "embedded", &found);
+	assert_int_equal(found.nr, 1);
+	assert_string_equal(found.list[0].what, "drbdadm is not installed");
+	assert_string_equal(found.list[0].fix, "apt install drbd-utils");
+}
+
+static void test_unknown_device(void **state)
+{
+	const struct domain dom = {
+		.nr_disks = 2, .disk = {{.path = "/dev/drbd4095"}, {.path = "/srv/plain"}}};
+
+	(void)state;
+	put("sh-resources.", "web\n", 0644);
+	put("sh-dev.web", "/dev/null\n", 0644);
+	drbd_window_find(&window, &dom, "xen", &found);
+	assert_int_equal(found.nr, 1);
+	assert_string_equal(
+		found.list[0].what, "no DRBD resource here has the device /dev/drbd4095");
+}
+
+static void test_no_drbd_disks(void **state)
+{
+	const struct domain dom = {.nr_disks = 1, .disk = {{.path = "/srv/plain"}}};
+
+	(void)state;
+	drbd_window_find(&window, &dom, "xen", &found);
+	assert_int_equal(found.nr, 0);
+}
+
+static void test_sendpage(void **state)
+{
+	static const struct {
+		const char *value; /* NULL = there is no such parameter */
+		bool good;
+	} cases[] = {{"Y\n", true}, {"N\n", false}, {"", false}, {NULL, true}};
+	char path[512];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/disable_sendpage", dir);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		unlink(path);
+		if (cases[i].value)
+			put("disable_sendpage", cases[i].value, 0644);
+		found = (struct findings){0};
+		drbd_sendpage_check(&window, path, &found);
+		assert_int_equal(found.nr, !cases[i].good);
+		if (!found.nr)
+			continue;
+		assert_int_equal(found.list[0].severity, FINDING_RISK);
+		assert_non_null(strstr(found.list[0].fix, path));
+		assert_non_null(strstr(found.list[0].fix, "disable_sendpage=1"));
+	}
+	window.nr = 0; /* a domain without DRBD has no part in it */
+	put("disable_sendpage", "N\n", 0644);
+	found = (struct findings){0};
+	drbd_sendpage_check(&window, path, &found);
+	assert_int_equal(found.nr, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_states, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_each_resource, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_drbdadm, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unknown_device, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_drbd_disks, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sendpage, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
