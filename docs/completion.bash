@@ -83,15 +83,16 @@ _migrate() {
 		return
 	fi
 	case $(_lifeboat_count) in
-	0) _lifeboat_reply "$(_lifeboat_domains) status resolve claim cancel" ;;
+	0) _lifeboat_reply "$(_lifeboat_domains) status resolve claim cancel move" ;;
 	1)
 		case $(_lifeboat_first) in
 		status) ;;
-		cancel) _lifeboat_reply "$(_lifeboat_domains)" ;;
+		move | cancel) _lifeboat_reply "$(_lifeboat_domains)" ;;
 		resolve | claim) _lifeboat_reply "$(_lifeboat_journals)" ;;
 		*) _lifeboat_reply "$(_lifeboat_peers)" ;;
 		esac
 		;;
+	2) [ "$(_lifeboat_first)" != move ] || _lifeboat_reply "$(_lifeboat_peers)" ;;
 	esac
 }
 

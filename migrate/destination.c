@@ -24,12 +24,13 @@ void destination_dispose(struct destination *d)
 	engine_close(&d->engine);
 }
 
-static int say(const struct destination *d, uint32_t type, const void *body, size_t len)
+static int say(struct destination *d, uint32_t type, const void *body, size_t len)
 {
+	d->said = type;
 	return d->sock < 0 ? 0 : record_write(d->sock, type, body, len, deadline_in(REPLY_MS));
 }
 
-static int say_reason(const struct destination *d, uint32_t type, const char *what, const char *fix)
+static int say_reason(struct destination *d, uint32_t type, const char *what, const char *fix)
 {
 	uint8_t body[2 * ERROR_TEXT_LEN + 8];
 	struct error why = ERROR_INIT;
@@ -40,10 +41,9 @@ static int say_reason(const struct destination *d, uint32_t type, const char *wh
 
 void destination_close_window(struct destination *d)
 {
-	struct error why = ERROR_INIT;
+	bool mine = handover_may_run(engine_state(&d->engine));
 
-	if (drbd_window_close(&d->window, deadline_in(CLEAN_MS), &why))
-		log_warn("%s", why.what);
+	drbd_window_end(&d->window, !mine, deadline_in(CLEAN_MS), NULL);
 }
 
 /* The finished copy, under whatever name, or -ENOENT. */
@@ -52,23 +52,33 @@ static int look(struct destination *d, struct error *err)
 	return hypervisor_find_uuid(d->hv, d->engine.entry.uuid, &d->dom, err);
 }
 
+/*
+ * Only what this hand-over has brought: never a domain that runs here for another reason. Once it
+ * is this host's, that is whatever runs under its UUID.
+ */
+static bool is_ours(const struct destination *d)
+{
+	return engine_state(&d->engine) == HANDOVER_OWNER || strstr(d->dom.name, SUFFIX_INCOMING);
+}
+
 static int step_destroy(struct destination *d, struct error *err)
 {
-	struct error why = ERROR_INIT;
+	struct error quiet = ERROR_INIT;
 	int rc;
 
 	d->hv->restore_abort(d->restore);
 	d->restore = NULL;
 	rc = look(d, err);
-	/* Only what this hand-over has brought: never a domain that runs here for another reason.
-	 */
-	if (rc == 0 && strstr(d->dom.name, SUFFIX_INCOMING))
+	if (rc == 0 && is_ours(d)) {
+		if (!d->window.nr && drbd_window_init(&d->window, &d->dom, &quiet))
+			log_warn("%s: %s", d->name, quiet.what);
 		rc = d->hv->destroy(&d->dom, err);
+	}
 	if (rc && rc != -ENOENT)
 		return rc;
-	if (d->window.open && drbd_window_demote(&d->window, deadline_in(CLEAN_MS), &why))
-		log_warn("%s", why.what);
-	destination_close_window(d);
+	if (!d->window.open && engine_state(&d->engine) == HANDOVER_OWNER)
+		drbd_window_demote(&d->window, deadline_in(CLEAN_MS));
+	drbd_window_end(&d->window, true, deadline_in(CLEAN_MS), NULL);
 	return 0;
 }
 
@@ -129,27 +139,24 @@ int destination_step(void *ctx, enum handover_step step, struct error *err)
 	return steps[step](ctx, err);
 }
 
-/* What an engine that died may have left open: found again through the domain's disks. */
-static void find_window(struct destination *d)
+/* What the engine that is gone knew. */
+static int take_over(struct destination *d, struct error *err)
 {
-	struct error quiet = ERROR_INIT;
-
-	if (drbd_window_init(&d->window, &d->dom, &quiet) == 0)
-		d->window.open = d->window.nr > 0;
+	memcpy(d->name, d->engine.entry.name, sizeof(d->name));
+	return drbd_window_load(&d->window, d->cfg, d->engine.entry.uuid, err);
 }
 
 int destination_recover(struct destination *d, struct error *err)
 {
 	enum handover_event event;
-	int rc;
+	int rc = take_over(d, err);
 
-	memcpy(d->name, d->engine.entry.name, sizeof(d->name));
+	if (rc)
+		return rc;
 	rc = look(d, err);
 	if (rc && rc != -ENOENT)
 		return rc;
 	event = rc == 0 ? EVENT_RESTART : EVENT_LOST;
-	if (rc == 0)
-		find_window(d);
 	d->why = "its engine there ended in the middle of the move";
 	if (!engine_knows(&d->engine, event))
 		return 0;
@@ -175,42 +182,98 @@ int destination_go(struct destination *d, struct error *err)
 	return engine_drive(&d->engine, EVENT_GO, err);
 }
 
-void destination_turn_away(const struct destination *d, bool offer)
+void destination_turn_away(struct destination *d, bool offer)
 {
 	if (say_reason(d, offer ? RECORD_REFUSED : RECORD_UNKNOWN, d->why, d->fix))
 		log_debug("the source could not be told");
 }
 
-static int cannot_tell(const struct destination *d, const char *what)
+static int cannot_tell(struct destination *d, const char *what)
 {
 	return say_reason(d, RECORD_UNKNOWN, what,
 		"Ask again; if it stays so, look at 'migrate status' on both hosts");
 }
 
-int destination_resolve(struct destination *d, const struct record_resolve *ask, struct error *err)
+/* A hand-over that this host's journal has gone past, or never knew. */
+static int answer_from_past(
+	struct destination *d, const char *peer, const struct record_resolve *ask)
+{
+	struct error why = ERROR_INIT;
+	struct journal_entry past;
+	int rc = journal_answer(d->cfg, ask->uuid, ask->token, &past, &why);
+
+	if (rc == -ENOENT && ask->ceded)
+		return cannot_tell(d, "this host's journal does not know that hand-over");
+	/* It is past or never came: either way nothing of it is here. */
+	if (rc == -ENOENT)
+		return say_reason(d, RECORD_REFUSED, "nothing of it is here", NULL);
+	if (rc)
+		return cannot_tell(d, why.what);
+	if (strcmp(past.peer, peer) != 0)
+		return cannot_tell(d, "that hand-over was with another host");
+	if (past.state == HANDOVER_OWNER)
+		return destination_step(d, STEP_SAY_DONE, &why);
+	return say_reason(d, RECORD_REFUSED, "it was called off", NULL);
+}
+
+/*
+ * What the question means to this host. Two operators may have claimed it, one on each host: then
+ * it stays here, unless this host's copy has vanished meanwhile.
+ */
+static enum handover_event event_of(struct destination *d, const struct record_resolve *ask)
+{
+	const struct journal_entry *last = &d->engine.journal.last;
+
+	if (ask->ceded)
+		return EVENT_GO;
+	if (ask->term > last->term)
+		return EVENT_OVERRULED;
+	return ask->term == last->term && last->state == HANDOVER_OWNER && look(d, NULL) == -ENOENT
+		       ? EVENT_OVERRULED
+		       : EVENT_ABORT;
+}
+
+/* What an engine that died left undone comes first, unless it is to be undone. */
+static int answer_now(struct destination *d, const struct record_resolve *ask, struct error *err)
 {
 	struct engine *e = &d->engine;
-	enum handover_event event = ask->ceded ? EVENT_GO : EVENT_ABORT;
+	enum handover_event event = event_of(d, ask);
 	struct error why = ERROR_INIT;
 	int sock = d->sock, rc;
 
-	rc = engine_open(e, d->cfg, ask->uuid, destination_step, d, &why);
-	if (rc)
-		return cannot_tell(d, why.what);
-	if (memcmp(e->entry.token, ask->token, sizeof(e->entry.token)) != 0) {
-		if (ask->ceded)
-			return cannot_tell(d, "this host's journal does not know that hand-over");
-		/* It is past or never came: either way nothing of it is here. */
-		return say_reason(d, RECORD_REFUSED, "nothing of it is here", NULL);
-	}
 	d->sock = -1; /* recovery speaks to nobody */
-	rc = destination_recover(d, &why);
+	rc = event == EVENT_OVERRULED ? take_over(d, &why) : destination_recover(d, &why);
 	d->sock = sock;
 	if (rc)
 		return cannot_tell(d, why.what);
 	if (!engine_knows(e, event))
 		return cannot_tell(d, "the hand-over cannot be ended in its state there");
-	rc = ask->ceded ? destination_go(d, err) : engine_drive(e, event, err);
+	if (event == EVENT_GO)
+		return destination_go(d, err);
+	if (event == EVENT_OVERRULED && engine_state(e) == HANDOVER_OWNER) {
+		log_warn(
+			"%s was claimed at %s; the copy here is destroyed", d->name, e->entry.peer);
+		d->why = "it was claimed";
+		e->entry.term = ask->term;
+	}
+	return engine_drive(e, event, err);
+}
+
+int destination_resolve(struct destination *d, const char *peer, const struct record_resolve *ask,
+	struct error *err)
+{
+	struct engine *e = &d->engine;
+	struct error why = ERROR_INIT;
+	int rc;
+
+	rc = engine_open(e, d->cfg, ask->uuid, destination_step, d, &why);
+	if (rc)
+		return cannot_tell(d, why.what);
+	if (memcmp(e->entry.token, ask->token, sizeof(e->entry.token)) != 0)
+		return answer_from_past(d, peer, ask);
+	if (strcmp(e->entry.peer, peer) != 0)
+		return cannot_tell(d, "that hand-over was with another host");
+	rc = answer_now(d, ask, err);
 	if (rc == 0)
 		destination_close_window(d);
 	return rc;

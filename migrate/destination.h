@@ -22,6 +22,7 @@ struct destination {
 	const char *why; /* told with REFUSED; NULL = "it was called off" */
 	const char *fix;
 	struct record_done done;
+	uint32_t said; /* the last record that was sent by a step or in answer to RESOLVE */
 	struct engine engine;
 };
 
@@ -48,13 +49,16 @@ int destination_go(struct destination *d, struct error *err) WARN_UNUSED;
 
 /* What came cannot be taken: REFUSED to an offer, UNKNOWN to anything else. Uses d->why and d->fix.
  */
-void destination_turn_away(const struct destination *d, bool offer);
+void destination_turn_away(struct destination *d, bool offer);
 
-/* Answer a source's RESOLVE; opens the journal itself. 0 when an answer was sent. */
-int destination_resolve(
-	struct destination *d, const struct record_resolve *ask, struct error *err) WARN_UNUSED;
+/*
+ * Answer the RESOLVE of `peer`; opens the journal itself. 0 when an answer was sent: d->said. Of a
+ * hand-over that lies behind others it is the answer that was given then, and nothing is done.
+ */
+int destination_resolve(struct destination *d, const char *peer, const struct record_resolve *ask,
+	struct error *err) WARN_UNUSED;
 
-/* Afterwards: forbid two primaries again; failures are logged. */
+/* Afterwards: the end of the DRBD window (drbd_window_end); failures are logged. */
 void destination_close_window(struct destination *d);
 
 #endif

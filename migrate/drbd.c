@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "migrate/drbd.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -13,12 +17,16 @@
 #define OUTPUT_MAX 8192
 #define DRBD_MAJOR 147u
 #define RETRY_MS   200
+#define UUID_TEXT  (2 * DOMAIN_UUID_LEN + 1)
+#define FILE_MAX   (DOMAIN_DISKS_MAX * DRBD_RESOURCE_LEN)
+#define FIX_DISK   "Check that the file system of state_dir is sound, writable and not full"
 
-/* drbdadm ARGS RESOURCE; its output in `out`. A nonzero exit becomes -EIO with the last line it
- * said. */
-static int drbdadm(const char *const *args, const char *resource, char *out, struct error *err)
+/* TOOL ARGS RESOURCE; its output in `out`. A nonzero exit becomes -EIO with the first line it said.
+ */
+static int run_tool(const char *tool, const char *const *args, const char *resource, char *out,
+	struct error *err)
 {
-	char *argv[8] = {(char[]){"drbdadm"}};
+	char *argv[8] = {(char *)(uintptr_t)tool};
 	char text[OUTPUT_MAX];
 	size_t n = 1;
 	int rc;
@@ -30,15 +38,20 @@ static int drbdadm(const char *const *args, const char *resource, char *out, str
 	argv[n] = (char *)(uintptr_t)resource;
 	rc = proc_run(argv, out, OUTPUT_MAX, deadline_in(DRBD_COMMAND_MS));
 	if (rc == -ENOENT)
-		return error_set(err, rc, "apt install drbd-utils", "drbdadm is not installed");
+		return error_set(err, rc, "apt install drbd-utils", "%s is not installed", tool);
 	if (rc < 0)
-		return error_sys(err, rc, "Look at 'drbdadm status' and dmesg", "drbdadm %s %s",
+		return error_sys(err, rc, "Look at 'drbdadm status' and dmesg", "%s %s %s", tool,
 			argv[1], resource ? resource : "");
 	if (rc == 0)
 		return 0;
 	out[strcspn(out, "\n")] = '\0';
-	return error_set(err, -EIO, "Look at 'drbdadm status' and dmesg",
-		"drbdadm %s %s failed: %s", argv[1], resource ? resource : "", out);
+	return error_set(err, -EIO, "Look at 'drbdadm status' and dmesg", "%s %s %s failed: %.200s",
+		tool, argv[1], resource ? resource : "", out);
+}
+
+static int drbdadm(const char *const *args, const char *resource, char *out, struct error *err)
+{
+	return run_tool("drbdadm", args, resource, out, err);
 }
 
 static bool is_drbd(const char *path)
@@ -83,6 +96,17 @@ static int find_resource(const char *path, char out[static DRBD_RESOURCE_LEN], s
 		"no DRBD resource here has the device %s", path);
 }
 
+static void set_path(
+	struct drbd_window *w, const struct config *cfg, const uint8_t uuid[static DOMAIN_UUID_LEN])
+{
+	char text[UUID_TEXT];
+
+	sodium_bin2hex(text, sizeof(text), uuid, DOMAIN_UUID_LEN);
+	if (snprintf(w->path, sizeof(w->path), "%s/windows/%s", cfg->state_dir, text) >=
+		(int)sizeof(w->path))
+		w->path[0] = '\0'; /* no file has that name: what needs one will say so */
+}
+
 int drbd_window_init(struct drbd_window *w, const struct domain *dom, struct error *err)
 {
 	*w = (struct drbd_window){0};
@@ -96,6 +120,61 @@ int drbd_window_init(struct drbd_window *w, const struct domain *dom, struct err
 			return rc;
 		w->nr++;
 	}
+	return 0;
+}
+
+int drbd_window_load(struct drbd_window *w, const struct config *cfg,
+	const uint8_t uuid[static DOMAIN_UUID_LEN], struct error *err)
+{
+	char *text = NULL, *save = NULL;
+	int rc;
+
+	*w = (struct drbd_window){0};
+	set_path(w, cfg, uuid);
+	rc = io_read_file(w->path, FILE_MAX, &text, NULL);
+	if (rc == -ENOENT)
+		return 0;
+	if (rc)
+		return error_sys(err, rc, FIX_DISK, "cannot read %s", w->path);
+	for (char *name = strtok_r(text, "\n", &save); name && w->nr < DOMAIN_DISKS_MAX;
+		name = strtok_r(NULL, "\n", &save))
+		snprintf(w->resource[w->nr++], DRBD_RESOURCE_LEN, "%s", name);
+	free(text);
+	w->open = true;
+	return 0;
+}
+
+int drbd_window_list(
+	const struct config *cfg, uint8_t (**uuids)[DOMAIN_UUID_LEN], size_t *nr, struct error *err)
+{
+	char dir[PATH_MAX];
+	const struct dirent *entry;
+	DIR *d;
+
+	*uuids = NULL;
+	*nr = 0;
+	snprintf(dir, sizeof(dir), "%s/windows", cfg->state_dir);
+	d = opendir(dir);
+	if (!d)
+		return errno == ENOENT
+			       ? 0
+			       : error_sys(err, -errno, "Run as root", "cannot read %s", dir);
+	while ((entry = readdir(d))) {
+		uint8_t uuid[DOMAIN_UUID_LEN], (*more)[DOMAIN_UUID_LEN];
+		size_t len;
+
+		if (strlen(entry->d_name) != UUID_TEXT - 1 ||
+			sodium_hex2bin(uuid, sizeof(uuid), entry->d_name, UUID_TEXT - 1, NULL, &len,
+				NULL) ||
+			len != sizeof(uuid))
+			continue;
+		more = realloc(*uuids, (*nr + 1) * sizeof(**uuids));
+		if (!more)
+			break; /* the rest comes next time */
+		*uuids = more;
+		memcpy(more[(*nr)++], uuid, sizeof(uuid));
+	}
+	closedir(d);
 	return 0;
 }
 
@@ -193,13 +272,38 @@ static int on_each(
 	return rc;
 }
 
-int drbd_window_open(struct drbd_window *w, struct error *err)
+/* A new name in a directory lasts only when the directory is on disk, too. */
+static int write_down(const struct drbd_window *w, struct error *err)
+{
+	char dir[PATH_MAX], text[FILE_MAX] = "";
+	size_t len = 0;
+	int rc;
+
+	snprintf(dir, sizeof(dir), "%s", w->path);
+	if (strrchr(dir, '/'))
+		*strrchr(dir, '/') = '\0';
+	for (unsigned i = 0; i < w->nr; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s\n", w->resource[i]);
+	rc = io_mkdir_p(dir, 0700);
+	if (rc == 0)
+		rc = io_write_file(w->path, text, len, 0600);
+	return rc ? error_sys(err, rc, FIX_DISK, "cannot write %s", w->path) : 0;
+}
+
+int drbd_window_open(struct drbd_window *w, const struct config *cfg,
+	const uint8_t uuid[static DOMAIN_UUID_LEN], struct error *err)
 {
 	const char *const args[] = {
 		"net-options", "--protocol=C", "--allow-two-primaries=yes", NULL};
+	int rc;
 
-	if (w->nr)
-		w->open = true; /* even when only some of it works: close takes all of it back */
+	if (!w->nr)
+		return 0;
+	set_path(w, cfg, uuid);
+	rc = write_down(w, err);
+	if (rc)
+		return rc;
+	w->open = true; /* even when only some of it works: the end takes all of it back */
 	return on_each(w, args, 0, err);
 }
 
@@ -208,16 +312,58 @@ int drbd_window_promote(const struct drbd_window *w, struct error *err)
 	return on_each(w, (const char *const[]){"primary", NULL}, 0, err);
 }
 
-int drbd_window_demote(const struct drbd_window *w, int64_t deadline, struct error *err)
+void drbd_window_demote(const struct drbd_window *w, int64_t deadline)
 {
-	return on_each(w, (const char *const[]){"secondary", NULL}, deadline, err);
+	struct error why = ERROR_INIT;
+
+	if (on_each(w, (const char *const[]){"secondary", NULL}, deadline, &why))
+		log_warn("%s", why.what);
 }
 
-int drbd_window_close(struct drbd_window *w, int64_t deadline, struct error *err)
+/* By what the kernel says. A resource that it does not know any more allows nothing. */
+static int seen_closed(const char *resource, struct error *err)
 {
+	const char *const args[] = {"show", NULL};
+	struct error why = ERROR_INIT;
+	char out[OUTPUT_MAX] = "";
+	const char *option;
+	int rc = run_tool("drbdsetup", args, resource, out, &why);
+
+	if (rc == -EIO && strstr(why.what, "No such resource"))
+		return 0;
+	if (rc)
+		return error_set(err, rc, why.fix, "%s", why.what);
+	option = strstr(out, "allow-two-primaries");
+	if (!option)
+		return 0;
+	option += strlen("allow-two-primaries");
+	option += strspn(option, " \t");
+	if (strncmp(option, "yes", 3) != 0)
+		return 0;
+	return error_set(err, -EBUSY, "Look at 'drbdadm status' and dmesg",
+		"DRBD resource %s still allows two primaries", resource);
+}
+
+int drbd_window_end(struct drbd_window *w, bool demote, int64_t deadline, struct error *err)
+{
+	const char *const args[] = {"net-options", "--allow-two-primaries=no", NULL};
+	struct error tried = ERROR_INIT, why = ERROR_INIT;
+	int rc = 0;
+
 	if (!w->open)
 		return 0;
+	if (demote)
+		drbd_window_demote(w, deadline);
+	if (on_each(w, args, deadline, &tried))
+		log_info("%s", tried.what);
+	for (unsigned i = 0; rc == 0 && i < w->nr; i++)
+		rc = seen_closed(w->resource[i], &why);
+	if (rc) {
+		log_warn("%s%s%s", why.what, tried.rc ? ": " : "", tried.what);
+		return error_set(err, rc, why.fix, "%s", why.what);
+	}
 	w->open = false;
-	return on_each(w, (const char *const[]){"net-options", "--allow-two-primaries=no", NULL},
-		deadline, err);
+	if (unlink(w->path) < 0 && errno != ENOENT)
+		log_warn("cannot remove %s: %s", w->path, strerror(errno));
+	return 0;
 }

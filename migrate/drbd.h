@@ -6,10 +6,17 @@
  * All of it runs drbdadm(8) and blocks for as long as that takes, at most DRBD_COMMAND_MS a
  * resource, or until the deadline where one is given (0 = one attempt).
  * Domains without a disk on DRBD make every function a no-op that returns 0.
+ *
+ * What is opened is written down before, durably, in state_dir/windows/UUID, one resource a line,
+ * and that file goes when the window was seen to be closed: whoever finds it (drbd_window_load)
+ * closes it, also when the domain and the process that opened it are gone.
  */
 #ifndef MIGRATE_DRBD_H
 #define MIGRATE_DRBD_H
 
+#include <limits.h>
+
+#include "base/config.h"
 #include "hypervisor/hypervisor.h"
 
 #define DRBD_COMMAND_MS	  20000
@@ -19,11 +26,20 @@ struct drbd_window {
 	char resource[DOMAIN_DISKS_MAX][DRBD_RESOURCE_LEN];
 	unsigned nr;
 	bool open;
+	char path[PATH_MAX]; /* where it is written down */
 };
 
 /* Which of the domain's disks are DRBD's, by resource name. */
 int drbd_window_init(
 	struct drbd_window *w, const struct domain *dom, struct error *err) WARN_UNUSED;
+
+/* What was opened and not seen to be closed; nr = 0 and not open when there is no such thing. */
+int drbd_window_load(struct drbd_window *w, const struct config *cfg,
+	const uint8_t uuid[static DOMAIN_UUID_LEN], struct error *err) WARN_UNUSED;
+
+/* The domains of which drbd_window_load would find something. The caller frees `*uuids`. */
+int drbd_window_list(const struct config *cfg, uint8_t (**uuids)[DOMAIN_UUID_LEN], size_t *nr,
+	struct error *err) WARN_UNUSED;
 
 /* init and all checks below as findings, on a host that runs this hypervisor. Changes nothing. */
 void drbd_window_find(struct drbd_window *w, const struct domain *dom, const char *hypervisor,
@@ -39,17 +55,22 @@ void drbd_window_check(const struct drbd_window *w, struct findings *found);
 #define DRBD_SENDPAGE "/sys/module/drbd/parameters/disable_sendpage"
 void drbd_sendpage_check(const struct drbd_window *w, const char *param, struct findings *found);
 
-/* protocol C and allow-two-primaries on this host. Idempotent. */
-int drbd_window_open(struct drbd_window *w, struct error *err) WARN_UNUSED;
+/* Write it down; then protocol C and allow-two-primaries on this host. Idempotent. */
+int drbd_window_open(struct drbd_window *w, const struct config *cfg,
+	const uint8_t uuid[static DOMAIN_UUID_LEN], struct error *err) WARN_UNUSED;
 
 /* Destination: become primary, inside the open window. */
 int drbd_window_promote(const struct drbd_window *w, struct error *err) WARN_UNUSED;
 
-/* Give up primary (the loser of the move), tried until `deadline`: blkback lets go late. */
-int drbd_window_demote(
-	const struct drbd_window *w, int64_t deadline, struct error *err) WARN_UNUSED;
+/*
+ * The end of the window, on every path once it was opened: with `demote` (the domain is not this
+ * host's) give up primary, then forbid two primaries again, each tried until `deadline` since
+ * blkback lets go late, look whether that is so, and only then forget what was written down.
+ * Failures are logged as well as returned; lifeboatd tries again while it is written down.
+ */
+int drbd_window_end(struct drbd_window *w, bool demote, int64_t deadline, struct error *err);
 
-/* Forbid two primaries again, tried until `deadline`. Call it on every path once opened. */
-int drbd_window_close(struct drbd_window *w, int64_t deadline, struct error *err) WARN_UNUSED;
+/* Only the first part of it, while the other host still needs the window. Failures are logged. */
+void drbd_window_demote(const struct drbd_window *w, int64_t deadline);
 
 #endif

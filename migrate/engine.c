@@ -2,6 +2,7 @@
 #include "migrate/engine.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 #include <unistd.h>
 
 #include "base/log.h"
+
+#define FIX_DISK "Check that the file system of state_dir is sound, writable and not full"
 
 int engine_open(struct engine *e, const struct config *cfg,
 	const uint8_t uuid[static DOMAIN_UUID_LEN], engine_step_fn *step, void *ctx,
@@ -36,14 +39,17 @@ bool engine_knows(const struct engine *e, enum handover_event event)
 	return handover_rule(engine_state(e), event).next != HANDOVER_NONE;
 }
 
-static int write_state(struct engine *e, enum handover_state next, struct error *err)
+/* `fault`: of a test, in place of the disk's. */
+static int write_state(struct engine *e, enum handover_state next, int fault, struct error *err)
 {
 	struct error why = ERROR_INIT;
 	int rc;
 
 	e->entry.state = next;
 	e->ceding |= next == HANDOVER_CEDED;
-	rc = journal_append(&e->journal, &e->entry, &why);
+	rc = fault ? error_sys(
+			     &why, fault, FIX_DISK, "cannot write the journal of %s", e->entry.name)
+		   : journal_append(&e->journal, &e->entry, &why);
 	if (rc == 0)
 		return 0;
 	/*
@@ -58,28 +64,48 @@ static int write_state(struct engine *e, enum handover_state next, struct error 
 }
 
 /*
- * For tests of what a death leaves behind: when the file that LIFEBOAT_FAULT names says
- * "STATE.STEP kill" (or stop) of this point, it is removed and this process gets the signal. Once,
- * so that recovery goes on.
+ * For tests of what a death leaves behind: when the file that LIFEBOAT_FAULT names, or that name
+ * with "." and the domain's, says "STATE.STEP kill" (or stop, or full) of this point, it is removed
+ * and this process gets the signal, or the step is as if the disk was full. Once, so that recovery
+ * goes on.
  */
-static void fault_point(enum handover_state next, int step)
+static bool fault_in(const char *path, const char *here, int *rc)
 {
 	static const struct {
 		const char *name;
-		int sig;
-	} faults[] = {{"kill", SIGKILL}, {"stop", SIGSTOP}};
-	const char *path = getenv("LIFEBOAT_FAULT");
-	char here[64], *want = NULL;
+		int sig, rc;
+	} faults[] = {{"kill", SIGKILL, 0}, {"stop", SIGSTOP, 0}, {"full", 0, -ENOSPC}};
+	char text[64], *want = NULL;
 
-	if (!path || io_read_file(path, sizeof(here), &want, NULL))
-		return;
+	if (io_read_file(path, sizeof(text), &want, NULL))
+		return false;
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
-		snprintf(here, sizeof(here), "%s.%d %s", handover_state_name(next), step,
-			faults[i].name);
-		if (strcmp(want, here) == 0 && unlink(path) == 0)
+		snprintf(text, sizeof(text), "%s %s", here, faults[i].name);
+		if (strcmp(want, text) != 0 || unlink(path) < 0)
+			continue;
+		free(want);
+		if (faults[i].sig)
 			raise(faults[i].sig);
+		*rc = faults[i].rc;
+		return true;
 	}
 	free(want);
+	return false;
+}
+
+static int fault_point(const struct engine *e, enum handover_state next, int step)
+{
+	const char *path = getenv("LIFEBOAT_FAULT");
+	char here[48], named[PATH_MAX];
+	int rc = 0;
+
+	if (!path)
+		return 0;
+	snprintf(here, sizeof(here), "%s.%d", handover_state_name(next), step);
+	if (!fault_in(path, here, &rc) &&
+		snprintf(named, sizeof(named), "%s.%s", path, e->entry.name) < (int)sizeof(named))
+		fault_in(named, here, &rc);
+	return rc;
 }
 
 int engine_drive(struct engine *e, enum handover_event event, struct error *err)
@@ -93,14 +119,25 @@ int engine_drive(struct engine *e, enum handover_event event, struct error *err)
 	log_debug("%s: %s x %s -> %s", e->entry.name, handover_state_name(from),
 		handover_event_name(event), handover_state_name(rule.next));
 	for (int i = 0; i < HANDOVER_STEPS_MAX && rule.step[i] != STEP_NONE; i++) {
-		int rc;
+		int rc = fault_point(e, rule.next, i);
 
-		fault_point(rule.next, i);
-		rc = rule.step[i] == STEP_JOURNAL ? write_state(e, rule.next, err)
-						  : e->step(e->ctx, rule.step[i], err);
+		if (rule.step[i] == STEP_JOURNAL)
+			rc = write_state(e, rule.next, rc, err);
+		else
+			rc = e->step(e->ctx, rule.step[i], err);
 		if (rc)
 			return rc;
 	}
-	fault_point(rule.next, HANDOVER_STEPS_MAX);
+	fault_point(e, rule.next, HANDOVER_STEPS_MAX);
 	return 0;
+}
+
+int engine_claim(struct engine *e, struct error *err)
+{
+	int rc;
+
+	e->entry.term = e->journal.last.term + 1;
+	rc = engine_drive(e, EVENT_CLAIM, err);
+	e->entry.term = e->journal.last.term;
+	return rc;
 }

@@ -36,4 +36,10 @@ bool engine_knows(const struct engine *e, enum handover_event event);
  */
 int engine_drive(struct engine *e, enum handover_event event, struct error *err) WARN_UNUSED;
 
+/*
+ * An operator claims the domain for this host: EVENT_CLAIM at a term that is one higher, which is
+ * what the other host has to bow to. As engine_drive.
+ */
+int engine_claim(struct engine *e, struct error *err) WARN_UNUSED;
+
 #endif

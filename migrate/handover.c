@@ -22,6 +22,7 @@ static const struct handover_rule rules[HANDOVER_STATES][HANDOVER_EVENTS] = {
 		MAY_BEGIN,
 		/* Its offer never came, and must not come any more. */
 		[EVENT_ABORT]     = {HANDOVER_REFUSED, {STEP_JOURNAL, STEP_SAY_REFUSED}},
+		[EVENT_OVERRULED] = {HANDOVER_REFUSED, {STEP_JOURNAL, STEP_SAY_REFUSED}},
 	},
 
 	/* ---- source ---- */
@@ -47,7 +48,7 @@ static const struct handover_rule rules[HANDOVER_STATES][HANDOVER_EVENTS] = {
 		[EVENT_DONE]      = {HANDOVER_GONE, {STEP_DESTROY, STEP_JOURNAL, STEP_SAY_GONE}},
 		[EVENT_REFUSED]   = {HANDOVER_ABORTED, {STEP_JOURNAL, STEP_RESUME}},
 		[EVENT_CONNECTED] = {HANDOVER_CEDED, {STEP_SAY_GO}},
-		[EVENT_CLAIM]     = {HANDOVER_ABORTED, {STEP_JOURNAL, STEP_RESUME}},
+		[EVENT_CLAIM]     = {HANDOVER_CLAIMED, {STEP_JOURNAL, STEP_RESUME}},
 	},
 	[HANDOVER_GONE] = {
 		MAY_BEGIN,
@@ -59,7 +60,15 @@ static const struct handover_rule rules[HANDOVER_STATES][HANDOVER_EVENTS] = {
 		[EVENT_CONNECTED] = {HANDOVER_ABORTED, {STEP_SAY_ABORT}},
 		[EVENT_REFUSED]   = {HANDOVER_KEPT, {STEP_RESUME, STEP_JOURNAL}},
 		/* Claimed there while this host was thought dead: it is no longer ours. */
-		[EVENT_DONE]      = {HANDOVER_GONE, {STEP_JOURNAL}},
+		[EVENT_DONE]      = {HANDOVER_GONE, {STEP_DESTROY, STEP_JOURNAL}},
+	},
+	[HANDOVER_CLAIMED] = {
+		MAY_BEGIN,
+		[EVENT_RESTART]   = {HANDOVER_CLAIMED, {STEP_RESUME}},
+		[EVENT_CONNECTED] = {HANDOVER_CLAIMED, {STEP_SAY_CLAIM}},
+		[EVENT_REFUSED]   = {HANDOVER_KEPT, {STEP_RESUME, STEP_JOURNAL}},
+		/* An operator there has claimed it as well. */
+		[EVENT_DONE]      = {HANDOVER_GONE, {STEP_DESTROY, STEP_JOURNAL}},
 	},
 	[HANDOVER_KEPT] = {
 		MAY_BEGIN,
@@ -73,11 +82,13 @@ static const struct handover_rule rules[HANDOVER_STATES][HANDOVER_EVENTS] = {
 		[EVENT_FAILED]    = TAKE_AWAY,
 		[EVENT_RESTART]   = TAKE_AWAY,
 		[EVENT_LOST]      = TAKE_AWAY,
+		[EVENT_OVERRULED] = TAKE_AWAY,
 	},
 	[HANDOVER_READY] = {
 		[EVENT_GO]        = {HANDOVER_OWNER, {STEP_JOURNAL, STEP_ACTIVATE, STEP_SAY_DONE}},
 		[EVENT_ABORT]     = TAKE_AWAY,
 		[EVENT_LOST]      = TAKE_AWAY,
+		[EVENT_OVERRULED] = TAKE_AWAY,
 		[EVENT_CLAIM]     = {HANDOVER_OWNER, {STEP_JOURNAL, STEP_ACTIVATE}},
 	},
 	[HANDOVER_OWNER] = {
@@ -85,30 +96,34 @@ static const struct handover_rule rules[HANDOVER_STATES][HANDOVER_EVENTS] = {
 		[EVENT_GO]        = {HANDOVER_OWNER, {STEP_ACTIVATE, STEP_SAY_DONE}},
 		[EVENT_RESTART]   = {HANDOVER_OWNER, {STEP_ACTIVATE}},
 		[EVENT_ABORT]     = {HANDOVER_OWNER, {STEP_SAY_DONE}},
+		[EVENT_OVERRULED] = TAKE_AWAY,
 	},
 	[HANDOVER_REFUSED] = {
 		MAY_BEGIN,
 		[EVENT_GO]        = {HANDOVER_REFUSED, {STEP_SAY_REFUSED}},
 		[EVENT_ABORT]     = {HANDOVER_REFUSED, {STEP_SAY_REFUSED}},
+		[EVENT_OVERRULED] = {HANDOVER_REFUSED, {STEP_SAY_REFUSED}},
 	},
 };
 
 static const struct {
 	const char *name;
-	bool may_run, settled;
+	enum handover_role role;
+	bool may_run, settled, needs_window;
 } facts[HANDOVER_STATES] = {
-	[HANDOVER_NONE]      = {"NONE",      true,  true},
-	[HANDOVER_PREP]      = {"PREP",      true,  false},
-	[HANDOVER_SUSPENDED] = {"SUSPENDED", true,  false},
-	[HANDOVER_QUIESCED]  = {"QUIESCED",  true,  false},
-	[HANDOVER_CEDED]     = {"CEDED",     false, false},
-	[HANDOVER_GONE]      = {"GONE",      false, true},
-	[HANDOVER_ABORTED]   = {"ABORTED",   true,  false},
-	[HANDOVER_BUILDING]  = {"BUILDING",  false, false},
-	[HANDOVER_READY]     = {"READY",     false, false},
-	[HANDOVER_OWNER]     = {"OWNER",     true,  true},
-	[HANDOVER_REFUSED]   = {"REFUSED",   false, true},
-	[HANDOVER_KEPT]      = {"KEPT",      true,  true},
+	[HANDOVER_NONE]      = {"NONE",      HANDOVER_NEITHER,     true,  true,  false},
+	[HANDOVER_PREP]      = {"PREP",      HANDOVER_SOURCE,      true,  false, true},
+	[HANDOVER_SUSPENDED] = {"SUSPENDED", HANDOVER_SOURCE,      true,  false, true},
+	[HANDOVER_QUIESCED]  = {"QUIESCED",  HANDOVER_SOURCE,      true,  false, true},
+	[HANDOVER_CEDED]     = {"CEDED",     HANDOVER_SOURCE,      false, false, true},
+	[HANDOVER_GONE]      = {"GONE",      HANDOVER_SOURCE,      false, true,  false},
+	[HANDOVER_ABORTED]   = {"ABORTED",   HANDOVER_SOURCE,      true,  false, false},
+	[HANDOVER_BUILDING]  = {"BUILDING",  HANDOVER_DESTINATION, false, false, true},
+	[HANDOVER_READY]     = {"READY",     HANDOVER_DESTINATION, false, false, true},
+	[HANDOVER_OWNER]     = {"OWNER",     HANDOVER_DESTINATION, true,  true,  false},
+	[HANDOVER_REFUSED]   = {"REFUSED",   HANDOVER_DESTINATION, false, true,  false},
+	[HANDOVER_KEPT]      = {"KEPT",      HANDOVER_SOURCE,      true,  true,  false},
+	[HANDOVER_CLAIMED]   = {"CLAIMED",   HANDOVER_SOURCE,      true,  false, false},
 };
 
 static const char *const event_names[HANDOVER_EVENTS] = {
@@ -117,6 +132,7 @@ static const char *const event_names[HANDOVER_EVENTS] = {
 	[EVENT_GO] = "GO",               [EVENT_DONE] = "DONE",       [EVENT_REFUSED] = "REFUSED",
 	[EVENT_ABORT] = "ABORT",         [EVENT_FAILED] = "FAILED",   [EVENT_RESTART] = "RESTART",
 	[EVENT_LOST] = "LOST",           [EVENT_CONNECTED] = "CONNECTED", [EVENT_CLAIM] = "CLAIM",
+	[EVENT_OVERRULED] = "OVERRULED",
 };
 
 static const char *const step_names[HANDOVER_STEP_KINDS] = {
@@ -124,6 +140,7 @@ static const char *const step_names[HANDOVER_STEP_KINDS] = {
 	[STEP_DESTROY] = "destroy",      [STEP_ACTIVATE] = "activate", [STEP_SAY_QUIESCED] = "say QUIESCED",
 	[STEP_SAY_READY] = "say READY",  [STEP_SAY_GO] = "say GO",    [STEP_SAY_DONE] = "say DONE",
 	[STEP_SAY_GONE] = "say GONE",    [STEP_SAY_REFUSED] = "say REFUSED", [STEP_SAY_ABORT] = "say ABORT",
+	[STEP_SAY_CLAIM] = "say CLAIM",
 };
 /* clang-format on */
 
@@ -135,6 +152,16 @@ struct handover_rule handover_rule(enum handover_state state, enum handover_even
 bool handover_may_run(enum handover_state state)
 {
 	return facts[state].may_run;
+}
+
+enum handover_role handover_role(enum handover_state state)
+{
+	return facts[state].role;
+}
+
+bool handover_needs_window(enum handover_state state)
+{
+	return facts[state].needs_window;
 }
 
 bool handover_settled(enum handover_state state)

@@ -5,13 +5,16 @@
  * with crashes and with lost, repeated, delayed and reordered messages.
  *
  *   source       PREP --> SUSPENDED --> QUIESCED ---> CEDED* --DONE--> GONE
- *                  \__________\____________\___> ABORTED <--REFUSED-- /
- *                                                   \--REFUSED--> KEPT
+ *                  \__________\____________\___> ABORTED <--REFUSED-- /\--claim--> CLAIMED
+ *                                                   \--REFUSED--> KEPT <--REFUSED--/
  *   destination  BUILDING --> READY --GO--> OWNER
  *                  \____________\__ABORT__> REFUSED
  *
  * * The commit point: from CEDED only the destination's word leads out. A destination that is READY
  * holds its copy, which may be the last one, until the source or an operator has spoken.
+ *
+ * An operator's claim has a term of its own, one higher. When the other host comes back, the higher
+ * term stands, at the same term the destination's; the other destroys what it has.
  *
  * Each state is on disk before the message that tells of it. Every rule may be run again after a
  * crash in the middle of it, so every step must be idempotent.
@@ -34,7 +37,8 @@ enum handover_state {
 	HANDOVER_READY,
 	HANDOVER_OWNER,
 	HANDOVER_REFUSED,
-	HANDOVER_KEPT, /* source: ABORTED, and the destination has nothing left */
+	HANDOVER_KEPT,	  /* source: ABORTED or CLAIMED, and the destination has nothing left */
+	HANDOVER_CLAIMED, /* source: an operator took it back after CEDED, at a higher term */
 	HANDOVER_STATES,
 };
 
@@ -54,6 +58,7 @@ enum handover_event {
 	EVENT_LOST,	 /* destination: as RESTART, and the copy is no longer there */
 	EVENT_CONNECTED, /* source, after a loss: the destination can be asked again */
 	EVENT_CLAIM,	 /* an operator vouches that the other host is dead and its copy with it */
+	EVENT_OVERRULED, /* destination: the source has it back, at a higher term than ours */
 	HANDOVER_EVENTS,
 };
 
@@ -71,6 +76,7 @@ enum handover_step {
 	STEP_SAY_GONE,
 	STEP_SAY_REFUSED,
 	STEP_SAY_ABORT,
+	STEP_SAY_CLAIM,
 	HANDOVER_STEP_KINDS,
 };
 
@@ -86,6 +92,14 @@ struct handover_rule handover_rule(enum handover_state state, enum handover_even
 
 /* May the domain run on the host whose journal ends in this state? */
 bool handover_may_run(enum handover_state state);
+
+/* May the host whose journal ends in this state still need two DRBD primaries? */
+bool handover_needs_window(enum handover_state state);
+
+enum handover_role { HANDOVER_NEITHER = 0, HANDOVER_SOURCE, HANDOVER_DESTINATION };
+
+/* Which side of the hand-over the host is whose journal ends in this state. */
+enum handover_role handover_role(enum handover_state state);
 
 /* Is the hand-over over for the host whose journal ends in this state? */
 bool handover_settled(enum handover_state state);

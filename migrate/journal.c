@@ -138,25 +138,77 @@ static void uuid_text(const uint8_t uuid[static DOMAIN_UUID_LEN], char out[stati
 	sodium_bin2hex(out, UUID_TEXT, uuid, DOMAIN_UUID_LEN);
 }
 
-/* Begin the file again with its last record only, in one atomic step. */
-static int compact(struct journal *j, const char *path, struct error *err)
+static bool is_answer(const struct journal_entry *e)
+{
+	return e->state == HANDOVER_OWNER || e->state == HANDOVER_REFUSED;
+}
+
+/* Entry `i` of a file that replay() has found whole that far. */
+static bool entry_at(int fd, off_t i, struct journal_entry *e)
 {
 	uint8_t rec[JOURNAL_RECORD_LEN];
+	uint32_t seq;
+
+	return pread(fd, rec, sizeof(rec), i * (off_t)JOURNAL_RECORD_LEN) == (ssize_t)sizeof(rec) &&
+	       decode(rec, e, &seq);
+}
+
+/* The latest answer to each peer, oldest first; returns how many. */
+static size_t collect_answers(
+	const struct journal *j, struct journal_entry keep[static JOURNAL_ANSWERS_MAX])
+{
+	struct journal_entry e;
+	size_t nr = 0, same;
+
+	for (off_t i = 0; i < j->end / (off_t)JOURNAL_RECORD_LEN; i++) {
+		if (!entry_at(j->fd, i, &e) || !is_answer(&e))
+			continue;
+		for (same = 0; same < nr && strcmp(keep[same].peer, e.peer) != 0;)
+			same++;
+		if (same == nr && nr == JOURNAL_ANSWERS_MAX)
+			same = 0; /* the oldest has to go */
+		if (same < nr) {
+			memmove(&keep[same], &keep[same + 1], (nr - same - 1) * sizeof(keep[0]));
+			nr--;
+		}
+		keep[nr++] = e;
+	}
+	return nr;
+}
+
+/* Begin the file again with the answers and its last record only, in one atomic step. */
+static int compact(struct journal *j, const char *path, struct error *err)
+{
+	struct journal_entry keep[JOURNAL_ANSWERS_MAX];
+	uint8_t rec[JOURNAL_ANSWERS_MAX + 1][JOURNAL_RECORD_LEN];
+	uint32_t nr;
 	int rc;
 
 	if (j->end < (off_t)(JOURNAL_RECORDS_MAX * JOURNAL_RECORD_LEN))
 		return 0;
-	encode(&j->last, 1, rec);
-	rc = io_write_file(path, rec, sizeof(rec), 0600);
+	nr = (uint32_t)collect_answers(j, keep);
+	for (uint32_t i = 0; i < nr; i++)
+		encode(&keep[i], i + 1, rec[i]);
+	encode(&j->last, nr + 1, rec[nr]);
+	rc = io_write_file(path, rec, (nr + 1) * sizeof(rec[0]), 0600);
 	if (rc)
 		return error_sys(err, rc, FIX_DISK, "cannot compact the journal %s", path);
 	fd_close(&j->fd);
 	j->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (j->fd < 0)
 		return error_sys(err, -errno, FIX_DISK, "cannot open the journal %s", path);
-	j->seq = 1;
-	j->end = JOURNAL_RECORD_LEN;
+	j->seq = nr + 1;
+	j->end = (off_t)((nr + 1) * JOURNAL_RECORD_LEN);
 	return 0;
+}
+
+static void journal_path(const struct config *cfg, const uint8_t uuid[static DOMAIN_UUID_LEN],
+	char out[static PATH_MAX])
+{
+	char name[UUID_TEXT];
+
+	uuid_text(uuid, name);
+	snprintf(out, PATH_MAX, "%s/journal/%s", cfg->state_dir, name);
 }
 
 static int dir_path(const struct config *cfg, char out[static PATH_MAX])
@@ -207,7 +259,7 @@ static int lock_journal(struct journal *j, const char *path, struct error *err)
 int journal_open(struct journal *j, const struct config *cfg,
 	const uint8_t uuid[static DOMAIN_UUID_LEN], struct error *err)
 {
-	char path[PATH_MAX], name[UUID_TEXT];
+	char path[PATH_MAX];
 	int rc;
 
 	*j = JOURNAL_INIT;
@@ -215,8 +267,7 @@ int journal_open(struct journal *j, const struct config *cfg,
 	rc = io_mkdir_p(path, 0700);
 	if (rc)
 		return error_sys(err, rc, FIX_DISK, "cannot make %s", path);
-	uuid_text(uuid, name);
-	snprintf(path, sizeof(path), "%s/journal/%s", cfg->state_dir, name);
+	journal_path(cfg, uuid, path);
 	rc = lock_journal(j, path, err);
 	if (rc)
 		goto out;
@@ -265,6 +316,36 @@ int journal_append(struct journal *j, const struct journal_entry *entry, struct 
 	j->end += JOURNAL_RECORD_LEN;
 	j->last = e;
 	return 0;
+}
+
+int journal_answer(const struct config *cfg, const uint8_t uuid[static DOMAIN_UUID_LEN],
+	const uint8_t token[static JOURNAL_TOKEN_LEN], struct journal_entry *answer,
+	struct error *err)
+{
+	struct journal_entry e;
+	char path[PATH_MAX];
+	uint32_t seq;
+	off_t end;
+	int fd, rc;
+
+	journal_path(cfg, uuid, path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return errno == ENOENT ? -ENOENT
+				       : error_sys(err, -errno, FIX_DISK, "cannot open %s", path);
+	rc = replay(fd, &e, &seq, &end);
+	if (rc)
+		error_sys(err, rc, FIX_DISK, "the journal %s cannot be read", path);
+	else
+		rc = -ENOENT;
+	for (off_t i = end / (off_t)JOURNAL_RECORD_LEN; rc == -ENOENT && i-- > 0;)
+		if (entry_at(fd, i, &e) && is_answer(&e) &&
+			memcmp(e.token, token, sizeof(e.token)) == 0) {
+			*answer = e;
+			rc = 0;
+		}
+	fd_close(&fd);
+	return rc;
 }
 
 void journal_close(struct journal *j)

@@ -3,6 +3,8 @@
  * journal: what this host has written about who owns a domain, one file a domain,
  * state_dir/journal/UUID. Append-only records of JOURNAL_RECORD_LEN bytes, each with a hash of
  * itself; the last whole one counts. A record torn by a crash is as if it had never been written.
+ * When older ones are dropped, the last answer (OWNER or REFUSED) to each peer stays: a peer can
+ * have one hand-over of a domain open and may ask about it long after this host went on.
  *
  *   0      4      8       12      16      24      32      48      64      128     192    224 256
  *   +------+------+-------+-------+-------+-------+-------+-------+-------+-------+------+-------+
@@ -20,7 +22,8 @@
 
 #define JOURNAL_RECORD_LEN  256u
 #define JOURNAL_TOKEN_LEN   16u
-#define JOURNAL_RECORDS_MAX 64u /* older ones are dropped when it is opened */
+#define JOURNAL_RECORDS_MAX 64u		     /* older ones are dropped when it is opened */
+#define JOURNAL_ANSWERS_MAX CONFIG_PEERS_MAX /* but for so many answers, the latest */
 
 struct journal_entry {
 	enum handover_state state;
@@ -53,6 +56,15 @@ int journal_open(struct journal *j, const struct config *cfg,
  */
 int journal_append(
 	struct journal *j, const struct journal_entry *entry, struct error *err) WARN_UNUSED;
+
+/*
+ * How the hand-over with this token ended at this host as a destination: its last OWNER or REFUSED
+ * record, however long ago that was. 0; -ENOENT when there is none; -errno. Takes no lock: such a
+ * record of a hand-over that is not the journal's last one never changes again.
+ */
+int journal_answer(const struct config *cfg, const uint8_t uuid[static DOMAIN_UUID_LEN],
+	const uint8_t token[static JOURNAL_TOKEN_LEN], struct journal_entry *answer,
+	struct error *err) WARN_UNUSED;
 
 /* Unlock and close; idempotent. */
 void journal_close(struct journal *j);

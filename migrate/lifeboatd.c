@@ -22,6 +22,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/proc.h"
+#include "migrate/drbd.h"
 #include "migrate/event.h"
 #include "migrate/hostkey.h"
 #include "migrate/journal.h"
@@ -140,10 +141,11 @@ static void start_engine(const char *name, const char *arg, int sock)
 		log_error("cannot start %s: %s", name, strerror(-pid));
 }
 
-/* Is there a hand-over that somebody must still act on? */
+/* Is there a hand-over, or what one left behind, that somebody must still act on? */
 static bool something_open(const struct config *cfg)
 {
 	struct journal_entry *list;
+	uint8_t(*windows)[DOMAIN_UUID_LEN];
 	struct error err = ERROR_INIT;
 	bool open = false;
 	size_t nr;
@@ -155,13 +157,16 @@ static bool something_open(const struct config *cfg)
 	for (size_t i = 0; i < nr; i++)
 		open |= !handover_settled(list[i].state);
 	free(list);
-	return open;
+	if (drbd_window_list(cfg, &windows, &nr, &err))
+		log_error("%s", err.what);
+	free(windows);
+	return open || nr;
 }
 
 static void resolve(struct daemon *d, bool always)
 {
-	char path[PATH_MAX], name[] = "lifeboat-resolve", quiet[] = "--quiet";
-	char *argv[] = {name, quiet, NULL};
+	char path[PATH_MAX], name[] = "lifeboat-resolve";
+	char *argv[] = {name, NULL};
 
 	always |= d->look_again;
 	d->resolve_at = deadline_in(RESOLVE_EVERY_MS);

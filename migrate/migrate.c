@@ -19,7 +19,7 @@
 #define PLAIN_EVERY_MS 2000 /* between progress lines when stdout is no terminal */
 
 struct migrate {
-	const char *args[2]; /* DOMAIN HOST, or a verb and its domain */
+	const char *args[3]; /* DOMAIN HOST, or a verb and its words */
 	unsigned nr_args;
 	const char *domain, *host;
 	int max_downtime_ms, timeout_s;
@@ -222,7 +222,7 @@ static int status(struct migrate *m, const struct config *cfg, struct error *err
 static int resolve(struct migrate *m, const struct config *cfg, struct error *err)
 {
 	(void)cfg;
-	return migrate_resolve(m->args[1], false, err);
+	return migrate_resolve(m->args[1], false, m->json, err);
 }
 
 /* A person's word in place of a host's: never without saying what it means if it is wrong. */
@@ -230,7 +230,7 @@ static int claim(struct migrate *m, const struct config *cfg, struct error *err)
 {
 	(void)cfg;
 	if (m->yes)
-		return migrate_resolve(m->args[1], true, err);
+		return migrate_resolve(m->args[1], true, m->json, err);
 	return error_set(err, -ECANCELED,
 		"If it is switched off and will not come back with the domain, say so: migrate --yes claim ...",
 		"claiming %s runs this host's copy on your word alone. If the other host runs it, or ran it after the hand-over, two copies will have written to the same disks",
@@ -242,6 +242,14 @@ static int cancel(struct migrate *m, const struct config *cfg, struct error *err
 	return migrate_cancel(cfg, m->args[1], m->json, err);
 }
 
+/* For a domain with the name of a verb. */
+static int move_named(struct migrate *m, const struct config *cfg, struct error *err)
+{
+	m->args[0] = m->args[1];
+	m->args[1] = m->args[2];
+	return move(m, cfg, err);
+}
+
 static const struct {
 	const char *name;
 	unsigned min, max; /* words after it */
@@ -251,6 +259,7 @@ static const struct {
 	{"resolve", 0, 1, resolve},
 	{"claim", 1, 1, claim},
 	{"cancel", 1, 1, cancel},
+	{"move", 2, 2, move_named},
 };
 
 static int run(struct migrate *m, struct error *err)
@@ -274,13 +283,21 @@ static void check_words(const struct migrate *m, struct argp_state *state)
 		if (strcmp(m->args[0], verbs[i].name) != 0)
 			continue;
 		if (m->nr_args - 1 < verbs[i].min)
-			argp_error(state, "%s which domain?", verbs[i].name);
+			argp_error(state,
+				verbs[i].min == 1 ? "%s which domain?"
+						  : "%s which domain, and to which host?",
+				verbs[i].name);
+		if (m->nr_args - 1 > verbs[i].max && verbs[i].max > 0)
+			argp_error(state, verbs[i].max == 1 ? "one domain, please"
+							    : "one domain and one host, please");
 		if (m->nr_args - 1 > verbs[i].max)
 			argp_error(state, "%s takes no word after it", verbs[i].name);
 		return;
 	}
 	if (m->nr_args < 2)
 		argp_error(state, "which domain, and to which host?");
+	if (m->nr_args > 2)
+		argp_error(state, "one domain and one host, please");
 }
 
 enum {
@@ -367,7 +384,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		m->on_no_converge = arg;
 		return 0;
 	case ARGP_KEY_ARG:
-		if (state->arg_num > 1)
+		if (state->arg_num > 2)
 			argp_error(state, "one domain and one host, please");
 		m->args[m->nr_args++] = arg;
 		return 0;
@@ -387,16 +404,33 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 const char *argp_program_version = "migrate " LIFEBOAT_VERSION;
 
+static void say_error(const struct migrate *m, const struct error *err)
+{
+	json_t *event = m->json ? json_pack("{s:s, s:s, s:s}", "event", "error", "what", err->what,
+					  "fix", err->fix)
+				: NULL;
+
+	if (!event) {
+		error_print("migrate", err);
+		return;
+	}
+	json_dumpf(event, stdout, JSON_INDENT(2));
+	fputs("\n", stdout);
+	json_decref(event);
+}
+
 int main(int argc, char **argv)
 {
 	const struct argp argp = {
 		.options = options,
 		.parser = parse,
-		.args_doc = "DOMAIN HOST\ncancel DOMAIN\nstatus\nresolve [DOMAIN]\nclaim DOMAIN",
+		.args_doc =
+			"DOMAIN HOST\nmove DOMAIN HOST\ncancel DOMAIN\nstatus\nresolve [DOMAIN]\nclaim DOMAIN",
 		.doc = "Move a running domain of this host to the peer HOST; it keeps running.\v"
 		       "status shows who owns what, by this host's journals. resolve finishes or rolls "
 		       "back what a crash or a cut left open; lifeboatd does so by itself, too. claim "
-		       "decides on your word that the other host is dead.\n\n"
+		       "decides on your word that the other host is dead. move is for a domain with the "
+		       "name of such a word.\n\n"
 		       "Ctrl-C, and cancel from anywhere on this host, end a move that is under way: the "
 		       "domain runs on here. Exit status: 0 moved, 1 failed and the domain runs here, "
 		       "2 usage.",
@@ -416,6 +450,6 @@ int main(int argc, char **argv)
 	rc = run(&m, &err);
 	migrate_check_dispose(&m.found);
 	if (rc < 0)
-		error_print("migrate", &err);
+		say_error(&m, &err);
 	return rc ? 1 : 0;
 }

@@ -19,6 +19,6 @@ int migrate_cancel(
  * Settle what is open (one domain, or all with NULL), with `claim` on the operator's word that the
  * other host is dead. Prints what came of it. 0 all settled, 1 something is still open, -errno.
  */
-int migrate_resolve(const char *name, bool claim, struct error *err) WARN_UNUSED;
+int migrate_resolve(const char *name, bool claim, bool json, struct error *err) WARN_UNUSED;
 
 #endif

@@ -162,7 +162,7 @@ static int begin(struct receive *r, const char *json)
 	r->phase = PHASE_BUILDING;
 	log_info("%s comes from %s", d->name, r->peer);
 	rc = d->hv->restore_begin(json, &d->restore, &r->err);
-	return rc ? rc : drbd_window_open(&d->window, &r->err);
+	return rc ? rc : drbd_window_open(&d->window, &r->cfg, d->engine.entry.uuid, &r->err);
 }
 
 static int on_offer(struct receive *r)
@@ -196,10 +196,9 @@ static int on_resolve(struct receive *r)
 
 	if (!record_get_resolve(&r->rec, &ask))
 		return error_set(&r->err, -EPROTO, NULL, "%s asked what cannot be read", r->peer);
-	rc = destination_resolve(&r->dst, &ask, &r->err);
+	rc = destination_resolve(&r->dst, r->peer, &ask, &r->err);
 	/* A source that hears DONE says GONE. */
-	r->phase = engine_state(&r->dst.engine) == HANDOVER_OWNER && ask.ceded ? PHASE_OWNER
-									       : PHASE_END;
+	r->phase = r->dst.said == RECORD_DONE && ask.ceded ? PHASE_OWNER : PHASE_END;
 	return rc;
 }
 

@@ -222,6 +222,7 @@ size_t record_put_resolve(void *buf, size_t size, const struct record_resolve *r
 	wire_put_bytes(&w, resolve->uuid, sizeof(resolve->uuid));
 	wire_put_bytes(&w, resolve->token, sizeof(resolve->token));
 	wire_put_u32(&w, resolve->ceded);
+	wire_put_u64(&w, resolve->term);
 	return finished(&w);
 }
 
@@ -231,12 +232,14 @@ bool record_get_resolve(const struct record *rec, struct record_resolve *resolve
 	const uint8_t *uuid = wire_get_bytes(&r, sizeof(resolve->uuid));
 	const uint8_t *token = wire_get_bytes(&r, sizeof(resolve->token));
 	uint32_t ceded = wire_get_u32(&r);
+	uint64_t term = wire_get_u64(&r);
 
 	if (!wire_reader_done(&r) || ceded > 1)
 		return false;
 	memcpy(resolve->uuid, uuid, sizeof(resolve->uuid));
 	memcpy(resolve->token, token, sizeof(resolve->token));
 	resolve->ceded = ceded;
+	resolve->term = term;
 	return true;
 }
 

@@ -123,6 +123,7 @@ struct record_resolve {
 	uint8_t uuid[DOMAIN_UUID_LEN];
 	uint8_t token[RECORD_TOKEN_LEN];
 	bool ceded;
+	uint64_t term; /* of the source's journal; higher than the destination's after a claim */
 };
 size_t record_put_resolve(void *buf, size_t size, const struct record_resolve *resolve);
 bool record_get_resolve(const struct record *rec, struct record_resolve *resolve);

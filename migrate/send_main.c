@@ -156,7 +156,7 @@ static int offer(struct send *s, uint32_t flags)
 static int stream(struct send *s)
 {
 	struct source *src = &s->src;
-	int rc = drbd_window_open(&src->window, s->err);
+	int rc = drbd_window_open(&src->window, &s->cfg, src->engine.entry.uuid, s->err);
 
 	if (rc == 0 && s->wish.bwlimit)
 		rc = send_pace(s, s->wish.bwlimit);

@@ -124,17 +124,26 @@ static int step_cede(struct source *s, struct error *err)
 
 static int step_destroy(struct source *s, struct error *err)
 {
-	struct error why = ERROR_INIT;
+	struct error quiet = ERROR_INIT;
 	int rc = look(s, err);
 
+	/* One that ran on here meanwhile has its disks, although no window is open any more. */
+	if (rc == 0 && s->here && !s->window.nr && drbd_window_init(&s->window, &s->dom, &quiet))
+		log_warn("%s: %s", s->name, quiet.what);
 	if (rc == 0 && s->here)
 		rc = s->hv->destroy(&s->dom, err);
 	if (rc)
 		return rc;
 	s->here = false;
-	if (drbd_window_demote(&s->window, deadline_in(CLEAN_MS), &why))
-		log_warn("%s", why.what);
+	drbd_window_demote(&s->window, deadline_in(CLEAN_MS));
 	return 0;
+}
+
+static void close_window(struct source *s)
+{
+	bool mine = handover_may_run(engine_state(&s->engine));
+
+	drbd_window_end(&s->window, !mine, deadline_in(CLEAN_MS), NULL);
 }
 
 static int step_go(struct source *s, struct error *err)
@@ -153,9 +162,7 @@ static int step_gone(struct source *s, struct error *err)
 	if (source_say(s, RECORD_GONE, &why) || link_expect(s->sock, &s->rec, RECORD_CLOSED,
 							&s->stats, deadline_in(CLEAN_MS), &why))
 		log_warn("%s did not confirm the end of the move: %s", s->peer->name, why.what);
-	why = ERROR_INIT;
-	if (drbd_window_close(&s->window, deadline_in(CLEAN_MS), &why))
-		log_warn("%s", why.what);
+	close_window(s);
 	return 0;
 }
 
@@ -212,14 +219,6 @@ static bool hear_refused(struct source *s)
 	return rc == -EREMOTEIO && s->rec.type == RECORD_REFUSED;
 }
 
-static void close_window(struct source *s)
-{
-	struct error why = ERROR_INIT;
-
-	if (drbd_window_close(&s->window, deadline_in(CLEAN_MS), &why))
-		log_warn("%s", why.what);
-}
-
 void source_give_up(struct source *s, int rc, struct error *why)
 {
 	struct error err = ERROR_INIT;
@@ -242,7 +241,8 @@ void source_give_up(struct source *s, int rc, struct error *why)
 
 static int ask(struct source *s, struct error *err)
 {
-	struct record_resolve resolve = {.ceded = engine_state(&s->engine) == HANDOVER_CEDED};
+	struct record_resolve resolve = {
+		.ceded = engine_state(&s->engine) == HANDOVER_CEDED, .term = s->engine.entry.term};
 	uint8_t body[64];
 	size_t len;
 	int rc;

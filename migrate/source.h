@@ -59,7 +59,7 @@ void source_give_up(struct source *s, int rc, struct error *why);
 
 /*
  * After a loss: connect, ask, and do what the answer calls for. 0 = settled; otherwise -errno and
- * why it is not, yet. The journal must be open, in CEDED or ABORTED.
+ * why it is not, yet. The journal must be open, in CEDED, ABORTED or CLAIMED.
  */
 int source_ask(struct source *s, struct error *err) WARN_UNUSED;
 

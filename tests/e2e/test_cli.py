@@ -695,6 +695,7 @@ class Migrate(Case):
         self.transcript("""\
             $ migrate --help
             Usage: migrate [OPTION...] DOMAIN HOST
+              or:  migrate [OPTION...] move DOMAIN HOST
               or:  migrate [OPTION...] cancel DOMAIN
               or:  migrate [OPTION...] status
               or:  migrate [OPTION...] resolve [DOMAIN]
@@ -726,7 +727,8 @@ class Migrate(Case):
 
             status shows who owns what, by this host's journals. resolve finishes or rolls
             back what a crash or a cut left open; lifeboatd does so by itself, too. claim
-            decides on your word that the other host is dead.
+            decides on your word that the other host is dead. move is for a domain with the
+            name of such a word.
 
             Ctrl-C, and cancel from anywhere on this host, end a move that is under way:
             the domain runs on here. Exit status: 0 moved, 1 failed and the domain runs
@@ -745,6 +747,8 @@ class Migrate(Case):
                 ("led hostb hostc", "migrate: one domain and one host, please"),
                 ("status led", "migrate: status takes no word after it"),
                 ("claim", "migrate: claim which domain?"),
+                ("move led", "migrate: move which domain, and to which host?"),
+                ("resolve one two", "migrate: one domain, please"),
                 ("--max-downtime=0 led hostb", "migrate: --max-downtime takes 1 to 3600000 milliseconds, not '0'"),
                 ("--max-downtime 5s led hostb", "migrate: --max-downtime takes 1 to 3600000 milliseconds, not '5s'"),
                 ("--timeout=0 led hostb", "migrate: --timeout takes 1 to 604800 seconds, not '0'"),
@@ -769,11 +773,21 @@ class Migrate(Case):
             $ migrate resolve
             = 0
             $ migrate resolve nosuch
-            ! lifeboat-resolve: this host has no journal of a domain 'nosuch'.
+            ! migrate: this host has no journal of a domain 'nosuch'.
             !   'migrate status' shows them.
             = 1
+            $ migrate --json resolve
+            []
+            = 0
+            $ migrate --json resolve nosuch
+            {
+              "event": "error",
+              "what": "this host has no journal of a domain 'nosuch'",
+              "fix": "'migrate status' shows them"
+            }
+            = 1
             $ migrate --yes claim nosuch
-            ! lifeboat-resolve: this host has no journal of a domain 'nosuch'.
+            ! migrate: this host has no journal of a domain 'nosuch'.
             !   'migrate status' shows them.
             = 1
             """, world.a)
@@ -977,7 +991,7 @@ class Completion(Case):
         self.host.hv("create", "-p", self.host.dir / "led.cfg")
         self.host.trust(self.world.b, name="hostc")
         self.addCleanup(self.host.peers.pop)
-        verbs = ["status", "resolve", "claim", "cancel"]
+        verbs = ["status", "resolve", "claim", "cancel", "move"]
         self.assertEqual(self.complete("migrate", ""), ["led", *verbs])
         self.assertEqual(self.complete("migrate", "status", ""), [])
         self.assertEqual(self.complete("migrate", "-c", "x", "--yes", "claim", ""), [])
@@ -991,6 +1005,9 @@ class Completion(Case):
         self.assertEqual(self.complete("migrate", "--on-no-converge", "stop", "--bwlimit", "9M", "led", ""),
                          ["hostb", "hostc"])
         self.assertEqual(self.complete("migrate", "cancel", ""), ["led"])
+        self.assertEqual(self.complete("migrate", "move", ""), ["led"])
+        self.assertEqual(self.complete("migrate", "move", "led", ""), ["hostb", "hostc"])
+        self.assertEqual(self.complete("migrate", "move", "led", "hostb", ""), [])
         self.assertEqual(self.complete("migrate", "cancel", "led", ""), [])
 
 

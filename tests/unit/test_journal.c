@@ -196,6 +196,85 @@ static void test_it_does_not_grow_for_ever(void **state)
 	assert_true(st.st_size <= 2 * (off_t)(JOURNAL_RECORDS_MAX * JOURNAL_RECORD_LEN));
 }
 
+static void append_for(
+	struct journal *j, enum handover_state state, uint64_t term, const char *peer)
+{
+	struct journal_entry e = entry(state, term);
+
+	snprintf(e.peer, sizeof(e.peer), "%s", peer);
+	assert_int_equal(journal_append(j, &e, NULL), 0);
+}
+
+static int answer_to(uint64_t term, struct journal_entry *answer)
+{
+	struct journal_entry e = entry(HANDOVER_OWNER, term);
+
+	return journal_answer(&cfg, uuid, e.token, answer, NULL);
+}
+
+/* A peer that comes back after this host went on, and its journal was compacted more than once. */
+static void test_answers_stay(void **state)
+{
+	struct journal_entry answer;
+	struct journal j;
+
+	(void)state;
+	assert_int_equal(answer_to(1, &answer), -ENOENT);
+	assert_int_equal(journal_open(&j, &cfg, uuid, NULL), 0);
+	append_for(&j, HANDOVER_READY, 1, "hosta");
+	assert_int_equal(answer_to(1, &answer), -ENOENT);
+	append_for(&j, HANDOVER_OWNER, 1, "hosta");
+	append_for(&j, HANDOVER_REFUSED, 2, "hostc");
+	journal_close(&j);
+	for (uint64_t term = 3; term <= 2 * JOURNAL_RECORDS_MAX; term++) {
+		assert_int_equal(journal_open(&j, &cfg, uuid, NULL), 0);
+		append_for(&j, term % 2 ? HANDOVER_PREP : HANDOVER_OWNER, term, "hostd");
+		assert_int_equal(answer_to(1, &answer), 0); /* the lock is not needed */
+		journal_close(&j);
+		assert_int_equal(answer.state, HANDOVER_OWNER);
+		assert_string_equal(answer.peer, "hosta");
+		assert_int_equal(answer_to(2, &answer), 0);
+		assert_int_equal(answer.state, HANDOVER_REFUSED);
+	}
+}
+
+/* What an operator's claim made of it is the answer, not what it was before. */
+static void test_the_last_answer_counts(void **state)
+{
+	struct journal_entry answer;
+	struct journal j;
+
+	(void)state;
+	assert_int_equal(journal_open(&j, &cfg, uuid, NULL), 0);
+	append_for(&j, HANDOVER_OWNER, 1, "hosta");
+	append_for(&j, HANDOVER_REFUSED, 1, "hosta");
+	append_for(&j, HANDOVER_PREP, 2, "hosta");
+	journal_close(&j);
+	assert_int_equal(answer_to(1, &answer), 0);
+	assert_int_equal(answer.state, HANDOVER_REFUSED);
+}
+
+static void test_answers_are_bounded(void **state)
+{
+	struct journal_entry answer;
+	char peer[32], path[PATH_MAX];
+	struct journal j;
+	struct stat st;
+
+	(void)state;
+	for (uint64_t i = 0; i < 3 * JOURNAL_RECORDS_MAX; i++) {
+		snprintf(peer, sizeof(peer), "host%u", (unsigned)(i % (2 * JOURNAL_ANSWERS_MAX)));
+		assert_int_equal(journal_open(&j, &cfg, uuid, NULL), 0);
+		append_for(&j, HANDOVER_OWNER, i, peer);
+		if (i >= JOURNAL_ANSWERS_MAX)
+			assert_int_equal(answer_to(i - JOURNAL_ANSWERS_MAX + 1, &answer), 0);
+		journal_close(&j);
+	}
+	path_of(path);
+	assert_int_equal(stat(path, &st), 0);
+	assert_true(st.st_size <= 2 * (off_t)(JOURNAL_RECORDS_MAX * JOURNAL_RECORD_LEN));
+}
+
 static void test_a_full_disk_is_an_error(void **state)
 {
 	struct journal_entry e = entry(HANDOVER_CEDED, 1);
@@ -242,6 +321,9 @@ int main(void)
 		CASE(test_every_flipped_byte_is_seen),
 		CASE(test_a_ruined_journal_is_no_new_one),
 		CASE(test_it_does_not_grow_for_ever),
+		CASE(test_answers_stay),
+		CASE(test_the_last_answer_counts),
+		CASE(test_answers_are_bounded),
 		CASE(test_a_full_disk_is_an_error),
 		CASE(test_list),
 	};

@@ -173,7 +173,7 @@ static bool accept_same(const struct record *rec)
 
 static size_t resolve_put(void *buf, size_t size)
 {
-	struct record_resolve resolve = {.ceded = true};
+	struct record_resolve resolve = {.ceded = true, .term = 0x0123456789abcdef};
 
 	memset(resolve.uuid, 0xab, sizeof(resolve.uuid));
 	memset(resolve.token, 0xcd, sizeof(resolve.token));
@@ -192,6 +192,7 @@ static bool resolve_same(const struct record *rec)
 	struct record_resolve resolve;
 
 	return record_get_resolve(rec, &resolve) && resolve.ceded &&
+	       resolve.term == 0x0123456789abcdef &&
 	       test_all(resolve.uuid, sizeof(resolve.uuid), 0xab) &&
 	       test_all(resolve.token, sizeof(resolve.token), 0xcd);
 }

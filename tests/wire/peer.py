@@ -285,13 +285,14 @@ def offer_put(name, backend, config, check_only=False, uuid=bytes(16), version=V
             (token or os.urandom(16)) + struct.pack("<QI", term, len(config)) + config)
 
 
-def resolve_put(uuid, token, ceded):
-    return uuid + token + struct.pack("<I", ceded)
+def resolve_put(uuid, token, ceded, term=1):
+    return uuid + token + struct.pack("<IQ", ceded, term)
 
 
 def resolve_get(body):
     f = Fields(body)
-    asked = {"uuid": f.take(16).hex(), "token": f.take(16).hex(), "ceded": f.number("I")}
+    asked = {"uuid": f.take(16).hex(), "token": f.take(16).hex(), "ceded": f.number("I"),
+             "term": f.number("Q")}
     f.end()
     if asked["ceded"] > 1:
         raise Refused("a bad RESOLVE")
