@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/config.h"
 
+#include <arpa/inet.h>
 #include <confuse.h>
 #include <errno.h>
 #include <sodium.h>
@@ -204,8 +205,93 @@ static int fill_text(char *out, size_t size, const char *key, const char *value,
 	return error_set(err, -EINVAL, "Shorten it", "the value of %s is too long", key);
 }
 
+/* ADDRESS or ADDRESS@VLAN; which hosts may have it is netfix's matter. */
+static bool address_valid(const char *text)
+{
+	size_t len = strcspn(text, "@");
+	uint8_t ip[16];
+	char name[64], *end;
+	long vlan;
+
+	if (len >= sizeof(name))
+		return false;
+	memcpy(name, text, len);
+	name[len] = '\0';
+	vlan = text[len] ? strtol(text + len + 1, &end, 10) : 1;
+	if (text[len] && (end == text + len + 1 || *end || vlan < 1 || vlan > 4094))
+		return false;
+	return inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
+}
+
+static int fill_addresses(char *out, size_t size, cfg_t *sec, const char *key, struct error *err)
+{
+	for (unsigned i = 0; i < cfg_size(sec, key); i++) {
+		const char *text = cfg_getnstr(sec, key, i);
+		size_t used = strlen(out);
+
+		if (!address_valid(text))
+			return error_set(err, -EINVAL,
+				"Write 192.0.2.5, 2001:db8::5, or either with @VLAN",
+				"%s: '%s' is no address", load_path, text);
+		if ((size_t)snprintf(out + used, size - used, "%s%s", used ? " " : "", text) >=
+			size - used)
+			return error_set(
+				err, -EINVAL, "Shorten it", "%s: too many addresses", load_path);
+	}
+	return 0;
+}
+
+static int fill_maps(struct config_map *out, unsigned *nr, cfg_t *sec, const char *key,
+	bool addresses, struct error *err)
+{
+	for (unsigned i = 0; i < cfg_size(sec, key); i++) {
+		cfg_t *map = cfg_getnsec(sec, key, i);
+		const char *there = cfg_title(map), *here = cfg_getstr(map, "here");
+
+		if (i == CONFIG_MAPS_MAX || !here || !here[0] ||
+			strlen(there) >= sizeof(out->there) || strlen(here) >= sizeof(out->here) ||
+			(addresses && (!address_valid(there) || !address_valid(here))))
+			return error_set(err, -EINVAL,
+				addresses ? "Write: moved \"ADDRESS\" { here = \"ADDRESS\" }"
+					  : "Write: bridge NAME { here = \"NAME\" }",
+				"%s: '%s %s' of peer %s cannot be used", load_path, key, there,
+				cfg_title(sec));
+		snprintf(out[i].there, sizeof(out[i].there), "%s", there);
+		snprintf(out[i].here, sizeof(out[i].here), "%s", here);
+		*nr = i + 1;
+	}
+	return 0;
+}
+
+static int fill_network(struct config *out, cfg_t *cfg, struct error *err)
+{
+	int rc = fill_addresses(out->ask, sizeof(out->ask), cfg, "ask", err);
+
+	out->announce = cfg_getbool(cfg, "announce");
+	for (unsigned i = 0; i < cfg_size(cfg, "guest") && rc == 0; i++) {
+		cfg_t *sec = cfg_getnsec(cfg, "guest", i);
+
+		if (i == CONFIG_GUESTS_MAX)
+			return error_set(err, -EINVAL, NULL, "%s: more than %d guests", load_path,
+				CONFIG_GUESTS_MAX);
+		rc = fill_text(out->guest[i].name, sizeof(out->guest[i].name), "guest",
+			cfg_title(sec), err);
+		if (rc == 0)
+			rc = fill_addresses(out->guest[i].addresses,
+				sizeof(out->guest[i].addresses), sec, "address", err);
+		out->nr_guests = i + 1;
+	}
+	return rc;
+}
+
 static int fill_peer(struct config_peer *out, cfg_t *sec, struct error *err)
 {
+	int rc = fill_maps(out->bridge, &out->nr_bridges, sec, "bridge", false, err);
+
+	if (rc == 0)
+		rc = fill_maps(out->moved, &out->nr_moved, sec, "moved", true, err);
+	if (rc)
+		return rc;
 	out->port = (uint16_t)cfg_getint(sec, "port");
 	/* check_peer has seen that the key is good. */
 	if (key_parse(cfg_getstr(sec, "key"), out->key))
@@ -252,6 +338,9 @@ static int fill(struct config *out, cfg_t *cfg, struct error *err)
 		no_converge_names, cfg_getstr(cfg, "on_no_converge"));
 	if (rate_parse(cfg_getstr(cfg, "bwlimit"), &out->bwlimit))
 		out->bwlimit = 0; /* check_bwlimit has seen that it is good */
+	rc = fill_network(out, cfg, err);
+	if (rc)
+		return rc;
 	out->nr_peers = cfg_size(cfg, "peer");
 	for (unsigned i = 0; i < out->nr_peers; i++) {
 		rc = fill_peer(&out->peer[i], cfg_getnsec(cfg, "peer", i), err);
@@ -342,10 +431,20 @@ static int read_text(const char *path, char **text, struct error *err)
 
 int config_load(struct config *out, struct error *err)
 {
+	cfg_opt_t map_opts[] = {
+		CFG_STR("here", NULL, CFGF_NONE),
+		CFG_END(),
+	};
+	cfg_opt_t guest_opts[] = {
+		CFG_STR_LIST("address", "{}", CFGF_NONE),
+		CFG_END(),
+	};
 	cfg_opt_t peer_opts[] = {
 		CFG_STR("address", NULL, CFGF_NONE),
 		CFG_INT("port", DEFAULT_PORT, CFGF_NONE),
 		CFG_STR("key", NULL, CFGF_NONE),
+		CFG_SEC("bridge", map_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
+		CFG_SEC("moved", map_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_END(),
 	};
 	cfg_opt_t opts[] = {
@@ -361,6 +460,9 @@ int config_load(struct config *out, struct error *err)
 		CFG_INT("max_downtime", 300, CFGF_NONE),
 		CFG_STR("on_no_converge", "stop", CFGF_NONE),
 		CFG_STR("bwlimit", "0", CFGF_NONE),
+		CFG_BOOL("announce", cfg_true, CFGF_NONE),
+		CFG_STR_LIST("ask", "{}", CFGF_NONE),
+		CFG_SEC("guest", guest_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_SEC("peer", peer_opts, CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES),
 		CFG_END(),
 	};

@@ -7,6 +7,7 @@
 #define BASE_CONFIG_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -17,11 +18,29 @@
 #define CONFIG_PEERS_MAX 16
 #define CONFIG_DIR_LEN	 200 /* with its NUL; leaves room for names below it in a PATH_MAX */
 
+#define CONFIG_GUESTS_MAX 64
+#define CONFIG_MAPS_MAX	  16
+
+/* What a name or an address of there is here. */
+struct config_map {
+	char there[64], here[64];
+};
+
 struct config_peer {
 	char name[HOST_NAME_LEN];
 	char address[256]; /* numeric address or name */
 	uint16_t port;
 	uint8_t key[HOST_KEY_LEN];
+	struct config_map
+		bridge[CONFIG_MAPS_MAX]; /* of its domains, and what they are called here */
+	struct config_map moved[CONFIG_MAPS_MAX]; /* their addresses, likewise */
+	unsigned nr_bridges, nr_moved;
+};
+
+/* A domain's addresses on the network, as an administrator knows them. */
+struct config_guest {
+	char name[64];
+	char addresses[1024]; /* ADDRESS[@VLAN], between blanks */
 };
 
 enum config_hypervisor { HYPERVISOR_AUTO = 1, HYPERVISOR_XEN, HYPERVISOR_EMBEDDED };
@@ -45,6 +64,10 @@ struct config {
 	uint32_t max_downtime_ms;	    /* pause target of a move; default 300 */
 	enum config_no_converge on_no_converge; /* default NO_CONVERGE_STOP */
 	uint64_t bwlimit;			/* of a move, bytes a second; default 0, none */
+	bool announce;				/* a guest that has moved here; default true */
+	char ask[1024]; /* addresses that must answer a guest, between blanks; default none */
+	struct config_guest guest[CONFIG_GUESTS_MAX];
+	unsigned nr_guests;
 	struct config_peer peer[CONFIG_PEERS_MAX];
 	unsigned nr_peers;
 };

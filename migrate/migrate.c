@@ -82,6 +82,19 @@ static void show_progress(struct migrate *m, const json_t *event)
 	fflush(stdout);
 }
 
+/* Of a domain with vifs: is it reached where it is now? */
+static void show_place(const json_t *place)
+{
+	if (!json_is_object(place))
+		return;
+	if (json_is_integer(json_object_get(place, "reachable_ms")))
+		printf("  network    reachable after %lld ms: %s\n", number(place, "reachable_ms"),
+			text(place, "what"));
+	else
+		printf("  network    announced, but not known to be reachable: %s\n",
+			text(place, "what"));
+}
+
 static void show_summary(struct migrate *m, const json_t *event)
 {
 	const json_t *pause = json_object_get(event, "pause");
@@ -98,6 +111,7 @@ static void show_summary(struct migrate *m, const json_t *event)
 	printf("  memory     %.1f MiB\n", (double)number(event, "memory_bytes") / 1048576);
 	printf("  wire       %.1f MiB, %s\n", (double)number(event, "wire_bytes") / 1048576,
 		text(event, "cipher"));
+	show_place(json_object_get(event, "network"));
 }
 
 /* What the user must know while it goes on, even with --quiet. */

@@ -14,11 +14,14 @@
 #include "base/log.h"
 #include "migrate/destination.h"
 #include "migrate/link.h"
+#include "migrate/network.h"
 
-#define WIRE_FD	 3
-#define OFFER_MS 60000
-#define GONE_MS	 120000 /* the source has a domain to destroy and disks to demote */
-#define REPLY_MS 30000
+#define WIRE_FD	   3
+#define OFFER_MS   60000
+#define GONE_MS	   120000 /* the source has a domain to destroy and disks to demote */
+#define REPLY_MS   30000
+#define PROBED_MS  10000
+#define VERDICT_MS 4000 /* on being reached, before the source is told that it is not known */
 
 enum receive_phase {
 	PHASE_WAITING = 0,
@@ -37,6 +40,10 @@ struct receive {
 	struct destination dst;
 	uint64_t pages;
 	struct findings found;
+	bool offered; /* what began it was an OFFER */
+	struct addresses addresses; /* the guest's, as the source learned them */
+	int verdict;		    /* of announcing it; -1 = none is to come */
+	int64_t verdict_by;
 	struct error err;
 };
 
@@ -129,7 +136,28 @@ static void look(struct receive *r, const struct record_offer *offer, const char
 	if (look_at(r, offer, json))
 		findings_add_error(&r->found, FINDING_BLOCKER, "check", &r->err);
 	r->err = ERROR_INIT;
-	findings_sort(&r->found);
+}
+
+/* Are the bridges here those of the source? Only its frames prove it. */
+static int prove(struct receive *r)
+{
+	struct network_proof proof;
+	struct record_probed probed;
+	int rc;
+
+	if (findings_stop(&r->found, true) ||
+		network_proof_begin(&proof, &r->dst.dom, &r->found) == 0)
+		return 0;
+	rc = reply(r, RECORD_PROBE, proof.token, sizeof(proof.token));
+	if (rc == 0)
+		rc = link_expect(
+			WIRE_FD, &r->rec, RECORD_PROBED, NULL, deadline_in(PROBED_MS), &r->err);
+	if (rc == 0 && (!record_get_probed(&r->rec, &probed) || probed.nr != proof.nr))
+		rc = error_set(&r->err, -EPROTO, NULL, "%s sent a bad PROBED", r->peer);
+	if (rc == 0)
+		network_proof_end(&proof, &probed, r->peer, &r->found);
+	network_proof_dispose(&proof);
+	return rc;
 }
 
 /* Tell it all, and refuse for what stops it; of a check alone the source judges the risks. */
@@ -172,13 +200,17 @@ static int on_offer(struct receive *r)
 	char *json = NULL;
 	int rc = check_offer(r, &offer);
 
+	r->offered = true;
 	if (rc)
 		return rc;
 	json = strndup(offer.json, offer.json_len);
 	if (!json)
 		return error_set(&r->err, -ENOMEM, NULL, "no memory for the offer");
 	look(r, &offer, json, open_journal(r, &offer));
-	rc = tell(r, offer.flags);
+	rc = prove(r);
+	findings_sort(&r->found);
+	if (rc == 0)
+		rc = tell(r, offer.flags);
 	if (rc == 0 && offer.flags & OFFER_CHECK_ONLY)
 		r->phase = PHASE_END;
 	else if (rc == 0)
@@ -249,19 +281,51 @@ static int on_quiesced(struct receive *r)
 	return engine_drive(&d->engine, EVENT_COMPLETE, &r->err);
 }
 
+static int on_addresses(struct receive *r)
+{
+	if (!address_get(r->rec.body, r->rec.len, &r->addresses))
+		return error_set(&r->err, -EPROTO, NULL, "%s sent bad ADDRESSES", r->peer);
+	return 0;
+}
+
+/* It runs here, and the source has been told: now the network is. */
+static void announce(struct receive *r)
+{
+	r->verdict = network_announce(&r->cfg, &r->dst.dom, &r->addresses);
+	r->verdict_by = deadline_in(VERDICT_MS);
+}
+
+static int say_place(struct receive *r)
+{
+	uint8_t body[256];
+	struct record_place place;
+
+	if (!network_verdict(&r->verdict, r->verdict_by, &place))
+		return 0;
+	log_info("%s on the network: %s%s%s", r->dst.name,
+		place_state_name((enum place_state)place.state), place.what[0] ? ", " : "",
+		place.what);
+	return reply(r, RECORD_PLACE, body, record_put_place(body, sizeof(body), &place));
+}
+
 static int on_go(struct receive *r)
 {
 	int rc = destination_go(&r->dst, &r->err);
 
 	r->phase = engine_state(&r->dst.engine) == HANDOVER_OWNER ? PHASE_OWNER : PHASE_END;
+	if (r->phase == PHASE_OWNER)
+		announce(r);
 	return rc;
 }
 
 static int on_gone(struct receive *r)
 {
+	int rc;
+
 	destination_close_window(&r->dst);
 	r->phase = PHASE_END;
-	return reply(r, RECORD_CLOSED, NULL, 0);
+	rc = say_place(r);
+	return rc ? rc : reply(r, RECORD_CLOSED, NULL, 0);
 }
 
 static int (*const handlers[RECEIVE_PHASES][RECORD_TYPE_END])(struct receive *) = {
@@ -273,6 +337,7 @@ static int (*const handlers[RECEIVE_PHASES][RECORD_TYPE_END])(struct receive *) 
 			[RECORD_TAIL] = on_tail,
 			[RECORD_ROUND] = on_round,
 			[RECORD_QUIESCED] = on_quiesced,
+			[RECORD_ADDRESSES] = on_addresses,
 		},
 	[PHASE_READY] = {[RECORD_GO] = on_go},
 	[PHASE_OWNER] = {[RECORD_GONE] = on_gone},
@@ -313,7 +378,7 @@ static void end_early(struct receive *r, int rc)
 	if (r->phase == PHASE_WAITING)
 		/* The journal knows nothing of an offer; of what was asked it may, and REFUSED
 		 * would lie. */
-		destination_turn_away(d, r->rec.type == RECORD_OFFER);
+		destination_turn_away(d, r->offered);
 	else if (!engine_knows(&d->engine, event))
 		log_info("%s stays %s", d->name, handover_state_name(engine_state(&d->engine)));
 	else if (engine_drive(&d->engine, event, &why))
@@ -335,6 +400,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	r.peer = argv[1];
+	r.verdict = -1;
 	destination_init(&r.dst, &r.cfg, WIRE_FD);
 	rc = record_init(&r.rec);
 	if (rc == 0)

@@ -48,6 +48,10 @@ enum record_type {
 	RECORD_RESOLVE,	  /* source, instead of OFFER: what became of that hand-over? */
 	RECORD_UNKNOWN,	  /* destination, to RESOLVE: it cannot be told, now or ever */
 	RECORD_FINDINGS,  /* destination, before ACCEPT or REFUSED: what stands in the way here */
+	RECORD_PROBE,	  /* destination, before FINDINGS: send frames with this token */
+	RECORD_PROBED,	  /* source: from these vifs they went out */
+	RECORD_ADDRESSES, /* source, while it runs: what the guest is called on its network */
+	RECORD_PLACE,	  /* destination, after DONE: whether it is reached here */
 	RECORD_TYPE_END,
 
 	RECORD_LOCAL = 0x1000,
@@ -136,6 +140,27 @@ bool record_get_reason(const struct record *rec, struct error *why);
 #define RECORD_FINDINGS_MAX (4 + FINDINGS_MAX * (10 + FINDING_CODE_LEN + 2 * ERROR_TEXT_LEN))
 size_t record_put_findings(void *buf, size_t size, const struct findings *found);
 bool record_get_findings(const struct record *rec, struct findings *got);
+
+/* PROBE's body is a token; PROBED tells of each of the domain's vifs whether its frames went out.
+ */
+struct record_probed {
+	uint32_t nr;
+	struct {
+		bool sent;
+		uint32_t mtu; /* of its bridge; 0 = not known */
+	} vif[DOMAIN_VIFS_MAX];
+};
+size_t record_put_probed(void *buf, size_t size, const struct record_probed *probed);
+bool record_get_probed(const struct record *rec, struct record_probed *probed);
+
+/* PLACE: enum place_state of netfix/announce.h, milliseconds since it ran there, a sentence. */
+#define RECORD_PLACE_STATES 5
+struct record_place {
+	uint32_t state, forwarding_ms, reachable_ms, frames;
+	char what[160];
+};
+size_t record_put_place(void *buf, size_t size, const struct record_place *place);
+bool record_get_place(const struct record *rec, struct record_place *place);
 
 struct record_round {
 	uint32_t round;

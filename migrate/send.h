@@ -5,6 +5,7 @@
 
 #include "migrate/policy.h"
 #include "migrate/source.h"
+#include "netfix/learn.h"
 #include "migrate/steer.h"
 
 /* Milestones of the move, clock_ms() values, 0 until reached. */
@@ -34,6 +35,7 @@ struct send {
 	struct send_times at;
 	struct send_wish wish;
 	struct steer steer;
+	struct learner learner; /* of the guest's addresses */
 	bool check_only;
 	bool force;		  /* risks do not stop it */
 	struct findings found;	  /* by both hosts */
@@ -66,6 +68,9 @@ int send_verdict(struct send *s) WARN_UNUSED;
 
 /* send_stream.c: run hv->save() into the link. On 0 the domain is suspended and all is sent. */
 int send_stream(struct send *s) WARN_UNUSED;
+
+/* Listen to the guest's frames from now on; it can be moved and announced without. */
+void send_begin_learning(struct send *s);
 
 /* The next record, or one that must be `type`; -ECANCELED when it is called off meanwhile. */
 int send_hear(struct send *s, int64_t deadline) WARN_UNUSED;

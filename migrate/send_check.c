@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "migrate/event.h"
+#include "migrate/network.h"
 #include "migrate/send.h"
 
 #define ACCEPT_MS 60000
@@ -72,12 +73,34 @@ static int hear_findings(struct send *s)
 	return rc;
 }
 
+/* PROBE is in s->src.rec: show the destination that both are on one network. */
+static int answer_probe(struct send *s)
+{
+	struct source *src = &s->src;
+	struct record_probed probed;
+	uint8_t body[4 + 8 * DOMAIN_VIFS_MAX];
+	size_t len;
+	int rc;
+
+	if (src->rec.len != RECORD_TOKEN_LEN)
+		return error_set(s->err, -EPROTO, NULL, "%s sent a bad PROBE", src->peer->name);
+	network_probe(&src->dom, src->rec.body, &probed);
+	len = record_put_probed(body, sizeof(body), &probed);
+	rc = record_write(src->sock, RECORD_PROBED, body, len, deadline_in(ACCEPT_MS));
+	return rc ? source_broken(src, rc, s->err) : 0;
+}
+
 int send_hear_accept(struct send *s, uint64_t *term)
 {
 	struct source *src = &s->src;
 	int64_t deadline = deadline_in(ACCEPT_MS);
 	int rc = send_hear(s, deadline);
 
+	if (rc == 0 && src->rec.type == RECORD_PROBE) {
+		rc = answer_probe(s);
+		if (rc == 0)
+			rc = send_hear(s, deadline);
+	}
 	if (rc == 0 && src->rec.type == RECORD_FINDINGS) {
 		rc = hear_findings(s);
 		if (rc == 0)

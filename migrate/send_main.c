@@ -266,6 +266,8 @@ static int move(struct send *s)
 	struct source *src = &s->src;
 	int rc = open_journal(s);
 
+	send_begin_learning(s);
+
 	if (rc)
 		return rc;
 	s->fixed_ms = fixed_load(&s->cfg, src->peer->name, &src->dom);

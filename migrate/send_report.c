@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "migrate/event.h"
 #include "migrate/send.h"
+#include "netfix/announce.h"
 
 static double mb_per_s(uint64_t pages_per_s)
 {
@@ -52,6 +53,20 @@ void send_notice(struct send *s, const char *fmt, ...)
 	event_offer(s->client, json_pack("{s:s, s:s}", "event", "notice", "text", text));
 }
 
+/* NULL without a word from the destination: it has no vif, or does not announce. */
+static json_t *place_json(const struct record_place *place)
+{
+	json_t *o;
+
+	if (!place->state)
+		return json_null();
+	o = json_pack("{s:s, s:I, s:s}", "state", place_state_name((enum place_state)place->state),
+		"frames", (json_int_t)place->frames, "what", place->what);
+	json_object_set_new(o, "reachable_ms",
+		place->state == PLACE_REACHABLE ? json_integer(place->reachable_ms) : json_null());
+	return o;
+}
+
 static void send_summary(struct send *s)
 {
 	const struct send_times *t = &s->at;
@@ -62,14 +77,14 @@ static void send_summary(struct send *s)
 		"activate_ms", (json_int_t)(t->done - t->go));
 
 	event_send(s->client,
-		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:s, s:o}",
+		json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:s, s:o, s:o}",
 			"event", "summary", "domain", s->src.name, "from", s->cfg.host, "to",
 			s->src.peer->name, "total_ms", (json_int_t)(clock_ms() - t->start),
 			"downtime_ms", (json_int_t)(t->done - t->suspending), "predicted_ms",
 			(json_int_t)s->predicted_ms, "rounds", (int)s->rounds + 1, "memory_bytes",
 			(json_int_t)s->src.dom.memory_kb * 1024, "pages_sent", (json_int_t)s->pages,
 			"wire_bytes", (json_int_t)s->src.stats.bytes_out, "cipher", s->src.cipher,
-			"pause", phases));
+			"pause", phases, "network", place_json(&s->src.place)));
 }
 
 /* To those who asked for its end. */

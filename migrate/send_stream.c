@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "migrate/event.h"
+#include "migrate/network.h"
 
 #define STALL_MS    60000 /* a link that takes nothing for so long is given up */
 #define PROGRESS_MS 250
@@ -219,6 +220,7 @@ static enum hv_decision on_round(void *ctx, const struct hv_round *round)
 
 	if (steer_look(&s->steer, s->err) || (round->round > 0 && barrier(s)))
 		return HV_ABORT;
+	learn_drain(&s->learner);
 	now = clock_ms();
 	if (round->round > 0) {
 		measure_rate(s, (double)(now - s->at.round) + 0.5);
@@ -238,6 +240,38 @@ static enum hv_decision on_round(void *ctx, const struct hv_round *round)
 	return policy.decision;
 }
 
+/* What was learned of the guest's addresses, told while it still runs: the pause pays nothing. */
+static int send_addresses(struct send *s)
+{
+	struct netfix_vif vif[ADDRESS_VIFS_MAX];
+	unsigned nr = network_vifs(&s->src.dom, vif);
+	struct addresses *found = &s->learner.found;
+	struct nethost h;
+	uint8_t body[2 + 22 * ADDRESSES_MAX];
+
+	if (nr == 0)
+		return 0;
+	learn_drain(&s->learner);
+	learn_end(&s->learner);
+	if (nethost_read(&h, NULL) == 0) {
+		learn_tables(&h, vif, nr, found);
+		nethost_dispose(&h);
+	}
+	network_known(&s->cfg, &s->src.dom, found);
+	address_settle(found);
+	return send_opaque(s, RECORD_ADDRESSES, body, address_put(body, sizeof(body), found));
+}
+
+void send_begin_learning(struct send *s)
+{
+	struct netfix_vif vif[ADDRESS_VIFS_MAX];
+	struct error why = ERROR_INIT;
+	unsigned nr = network_vifs(&s->src.dom, vif);
+
+	if (nr && learn_begin(&s->learner, vif, nr, &why))
+		log_warn("%s: its addresses are not learned: %s", s->src.name, why.what);
+}
+
 static int on_suspending(void *ctx)
 {
 	struct send *s = ctx;
@@ -245,6 +279,8 @@ static int on_suspending(void *ctx)
 	 * there to spare others, the guest not least. */
 	int rc = barrier(s);
 
+	if (rc == 0)
+		rc = send_addresses(s);
 	if (rc == 0 && s->wish.bwlimit)
 		rc = send_pace(s, 0);
 	if (rc)
@@ -275,7 +311,10 @@ int send_stream(struct send *s)
 		.tail = on_tail,
 	};
 
-	int rc = s->src.hv->save(&s->src.dom, &hooks, s, s->err);
+	int rc;
+
+	rc = s->src.hv->save(&s->src.dom, &hooks, s, s->err);
+	learn_end(&s->learner);
 
 	/* A round hook can only say ABORT: the reason, which may be the peer's, is in the error. */
 	return rc == -ECANCELED && s->err->rc ? s->err->rc : rc;

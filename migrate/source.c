@@ -153,14 +153,30 @@ static int step_go(struct source *s, struct error *err)
 	return source_say(s, RECORD_GO, err);
 }
 
+/* Before CLOSED the destination may say whether the guest is reached there. */
+static int hear_closed(struct source *s, struct error *err)
+{
+	int64_t deadline = deadline_in(CLEAN_MS);
+	int rc = link_read(s->sock, &s->rec, &s->stats, deadline, err);
+
+	if (rc == 0 && s->rec.type == RECORD_PLACE) {
+		if (!record_get_place(&s->rec, &s->place))
+			return error_set(err, -EPROTO, NULL, "a bad PLACE");
+		rc = link_read(s->sock, &s->rec, &s->stats, deadline, err);
+	}
+	if (rc == 0 && s->rec.type != RECORD_CLOSED)
+		rc = error_set(err, -EPROTO, NULL, "%s came instead of CLOSED",
+			record_type_name(s->rec.type));
+	return rc;
+}
+
 /* A courtesy: the journal says GONE already. */
 static int step_gone(struct source *s, struct error *err)
 {
 	struct error why = ERROR_INIT;
 
 	(void)err;
-	if (source_say(s, RECORD_GONE, &why) || link_expect(s->sock, &s->rec, RECORD_CLOSED,
-							&s->stats, deadline_in(CLEAN_MS), &why))
+	if (source_say(s, RECORD_GONE, &why) || hear_closed(s, &why))
 		log_warn("%s did not confirm the end of the move: %s", s->peer->name, why.what);
 	close_window(s);
 	return 0;

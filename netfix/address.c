@@ -111,6 +111,24 @@ bool address_add(struct addresses *set, const struct address *a)
 	return true;
 }
 
+void address_add_list(
+	struct addresses *set, unsigned vif, const char *list, enum address_origin origin)
+{
+	char text[1024], *save = NULL;
+
+	snprintf(text, sizeof(text), "%s", list);
+	for (char *p = strtok_r(text, " ,", &save); p; p = strtok_r(NULL, " ,", &save)) {
+		struct address a = {.vif = (uint8_t)vif, .origin = origin};
+		char *slash = strchr(p, '/');
+
+		if (slash)
+			*slash = '\0';
+		/* vif-route takes netmasks and names, too: those announce nothing. */
+		if (address_parse(p, &a) == 0)
+			address_add(set, &a);
+	}
+}
+
 /* Does a better entry make this one superfluous? */
 static bool outranked(const struct addresses *set, const struct address *a)
 {

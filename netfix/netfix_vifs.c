@@ -36,23 +36,6 @@ static int find_link(struct netfix *n, const struct nethost *h, const struct net
 		link->name);
 }
 
-static void add_list(struct netfix *n, unsigned vif, const char *list, enum address_origin origin)
-{
-	char text[256], *save = NULL;
-
-	snprintf(text, sizeof(text), "%s", list);
-	for (char *p = strtok_r(text, " ,", &save); p; p = strtok_r(NULL, " ,", &save)) {
-		struct address a = {.vif = (uint8_t)vif, .origin = origin};
-		char *slash = strchr(p, '/');
-
-		if (slash)
-			*slash = '\0';
-		/* vif-route takes netmasks and names, too: those announce nothing. */
-		if (address_parse(p, &a) == 0)
-			address_add(&n->known, &a);
-	}
-}
-
 static void take_domain(struct netfix *n, const struct domain *dom)
 {
 	for (unsigned i = 0; i < dom->nr_vifs && i < ADDRESS_VIFS_MAX; i++) {
@@ -62,8 +45,8 @@ static void take_domain(struct netfix *n, const struct domain *dom)
 		memcpy(v->mac, dom->vif[i].mac, MAC_LEN);
 		snprintf(v->device, sizeof(v->device), "%s", dom->vif[i].device);
 		snprintf(v->bridge, sizeof(v->bridge), "%s", dom->vif[i].bridge);
-		add_list(n, i, dom->vif[i].ip, ADDRESS_CONFIG);
-		add_list(n, i, dom->vif[i].told, ADDRESS_XENSTORE);
+		address_add_list(&n->known, i, dom->vif[i].ip, ADDRESS_CONFIG);
+		address_add_list(&n->known, i, dom->vif[i].told, ADDRESS_XENSTORE);
 	}
 }
 
@@ -78,9 +61,13 @@ static int find_domain(struct netfix *n)
 	if (rc == 0 && dom.nr_vifs == 0)
 		rc = error_set(
 			&n->err, -ENODEV, "There is nothing to do", "%s has no vif", dom.name);
-	if (rc == 0)
-		take_domain(n, &dom);
-	return rc;
+	if (rc)
+		return rc;
+	take_domain(n, &dom);
+	for (unsigned i = 0; i < n->cfg.nr_guests; i++)
+		if (strcmp(n->cfg.guest[i].name, dom.name) == 0)
+			address_add_list(&n->known, 0, n->cfg.guest[i].addresses, ADDRESS_CONFIG);
+	return 0;
 }
 
 int netfix_find(struct netfix *n)
@@ -96,6 +83,8 @@ int netfix_find(struct netfix *n)
 	nethost_dispose(&h);
 	if (rc)
 		return rc;
+	if (!n->ask.nr)
+		address_add_list(&n->ask, 0, n->cfg.ask, ADDRESS_CONFIG);
 	for (unsigned i = 0; i < n->given.nr; i++)
 		address_add(&n->known, &n->given.list[i]);
 	return 0;

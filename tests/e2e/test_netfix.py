@@ -120,10 +120,10 @@ class Case(test_net.Case):
         text = re.sub(r"\blb\d+\.(\d)", r"lbPID.\1", text)
         return re.sub(r"after \d+ ms", "after N ms", text)
 
-    def create_quiet(self, extra="", host=None):
+    def create_quiet(self, memory=8, host=None):
         """A guest that never speaks unasked."""
         host = host or self.a
-        host.create("pong", guest="pong", memory=8, extra=f"ip={GUEST}/24 quiet {extra}",
+        host.create("pong", guest="pong", memory=memory, extra=f"ip={GUEST}/24 quiet",
                     lines=[f'vif = ["mac={MAC},bridge=br0"]'])
         harness.wait_ticks(host, "pong", more=1)
 
@@ -231,6 +231,127 @@ class Announce(Case):
         self.netfix("announce", "--listen=0", "--rounds=1", "--address", GUEST, "pong")
         fdb = json.loads(ip("netns", "exec", space, "bridge", "-j", "fdb", "show", "br", "br0"))
         self.assertEqual([e["ifname"] for e in fdb if e["mac"] == MAC], [device])
+
+
+class Moves(Case):
+    def start_client(self):
+        client = Client()
+        client.start()
+        self.addCleanup(client.stop)
+        harness.wait_until("the guest answers", lambda: len(client.answers) > 20)
+        return client
+
+    def gap(self, client, summary, what):
+        """The longest silence, and how much of it was not the pause."""
+        client.stop()
+        times = [at for at, _ in client.answers]
+        silence = max(b - a for a, b in zip(times, times[1:])) * 1000
+        print(f"# {what}: longest silence {silence:.0f} ms, pause {summary['downtime_ms']} ms, "
+              f"network {summary['network']}", flush=True)
+        return silence - summary["downtime_ms"]
+
+    def move(self):
+        return json.loads(self.a.migrate("--json", "pong", "hostb").stdout)
+
+    def test_a_quiet_guest_is_reached_at_once(self):
+        """The switch remembers for five minutes, and the guest itself says nothing."""
+        self.create_quiet()
+        client = self.start_client()
+        with Capture(Network.names["client"], "uplink") as capture:
+            summary = self.move()
+            answered = len(client.answers)
+            harness.wait_until("it answers over there", lambda: len(client.answers) > answered + 20)
+        self.assertEqual(summary["network"]["state"], "reachable", summary)
+        self.assertIn("answered", summary["network"]["what"])
+        self.assertGreaterEqual(capture.count(f"Request who-has {GUEST} tell {GUEST}"), 1)
+        self.assertGreaterEqual(capture.count(f"Reply {GUEST} is-at {MAC}"), 1)
+        self.assertLess(self.gap(client, summary, "with netfix"), 5000)
+
+    def test_without_it_the_switch_must_forget_first(self):
+        self.b.options.append("announce = false")
+        self.b.write_config()
+        ageing = 8
+        ip("-n", self.network.switch, "link", "set", "switch", "type", "bridge", "ageing_time", str(ageing * 100))
+        self.create_quiet()
+        client = self.start_client()
+        summary = self.move()
+        self.assertIsNone(summary["network"])
+        answered = len(client.answers)
+        harness.wait_until("the switch has forgotten it", lambda: len(client.answers) > answered + 20, 60)
+        self.assertGreater(self.gap(client, summary, f"without, table ages in {ageing} s"), ageing * 1000 / 2)
+
+    def test_the_summary_says_it(self):
+        self.create_quiet()
+        out = self.a.migrate("pong", "hostb").stdout
+        self.assertRegex(out, r"(?m)^  network    reachable after \d+ ms: 192\.0\.2\.\d+ answered$")
+
+    def test_nobody_answers(self):
+        """Said as it is, and the move is none the worse for it."""
+        self.b.options.append('ask = {"192.0.2.99"}')
+        self.b.write_config()
+        self.create_quiet()
+        summary = self.move()
+        self.assertEqual((summary["network"]["state"], summary["network"]["reachable_ms"], summary["network"]["what"]),
+                         ("silent", None, "192.0.2.99 did not answer"))
+        self.assertEqual(self.world.where("pong"), ["hostb"])
+
+    def test_configured_addresses_are_announced(self):
+        self.a.options.append('guest pong { address = {"192.0.2.77", "2001:db8::77"} }')
+        self.a.write_config()
+        self.create_quiet()
+        with Capture(Network.names["client"], "uplink") as capture:
+            self.move()
+        self.assertGreaterEqual(capture.count("Request who-has 192.0.2.77 tell 192.0.2.77"), 1)
+        self.assertGreaterEqual(capture.count(r"2001:db8::77 > ff02::1: \[icmp6 sum ok\] ICMP6, neighbor advertisement"), 1)
+        self.assertEqual(capture.count(f"who-has {GUEST}"), 0)
+
+
+class OneNetwork(Case):
+    """br1 on both hosts; what it is connected to decides."""
+
+    def join(self, host, switch, mtu=1500):
+        space, port = Network.names[host], f"two-{host[-1]}"
+        ip("-n", self.network.switch, "link", "add", "name", port, "mtu", str(mtu), "type", "veth", "peer", "name", "uplink1",
+           "mtu", str(mtu), "netns", space)
+        ip("-n", self.network.switch, "link", "set", port, "master", switch, "up")
+        ip("-n", space, "link", "add", "name", "br1", "type", "bridge", "forward_delay", "0")
+        ip("-n", space, "link", "set", "uplink1", "master", "br1", "up")
+        ip("-n", space, "link", "set", "br1", "up")
+
+    def add_switch(self, name):
+        ip("-n", self.network.switch, "link", "add", "name", name, "type", "bridge", "forward_delay", "0")
+        ip("-n", self.network.switch, "link", "set", name, "up")
+
+    def create(self):
+        self.a.create("pong", guest="pong", memory=8, extra=f"ip={GUEST}/24 quiet",
+                      lines=[f'vif = ["mac={MAC},bridge=br1"]'])
+        harness.wait_ticks(self.a, "pong", more=1)
+
+    def test_a_bridge_that_looks_alike(self):
+        self.add_switch("elsewhere")
+        self.join("hosta", "switch")
+        self.join("hostb", "elsewhere")
+        self.create()
+        for option in ("--dry-run", "--quiet"):
+            result = self.a.migrate(option, "pong", "hostb", check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertIn("hostb: bridge br1 is another network than that of vif 0 on hosta: "
+                          "frames sent there do not arrive here", result.stdout + result.stderr)
+        self.assertEqual(self.world.where("pong"), ["hosta"])
+        self.assertEqual(self.network.taps("hostb"), [])
+        # Connected to the right one, the same bridge will do.
+        ip("-n", self.network.switch, "link", "set", "two-b", "master", "switch")
+        self.a.migrate("pong", "hostb")
+        self.assertEqual(self.world.where("pong"), ["hostb"])
+
+    def test_a_smaller_mtu(self):
+        self.join("hosta", "switch")
+        self.join("hostb", "switch", 1400)
+        self.create()
+        result = self.a.migrate("pong", "hostb", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("bridge br1 has an MTU of 1400 here, and vif 0 one of 1500 on hosta", result.stderr)
+        self.assertEqual(self.world.where("pong"), ["hosta"])
 
 
 class Refusals(Case):

@@ -35,6 +35,7 @@ KINDS = {
     9: ("QUIESCED", SOURCE), 10: ("READY", DESTINATION), 11: ("GO", SOURCE), 12: ("DONE", DESTINATION),
     13: ("GONE", SOURCE), 14: ("CLOSED", DESTINATION), 15: ("ABORT", SOURCE),
     16: ("RESOLVE", SOURCE), 17: ("UNKNOWN", DESTINATION), 18: ("FINDINGS", DESTINATION),
+    19: ("PROBE", DESTINATION), 20: ("PROBED", SOURCE), 21: ("ADDRESSES", SOURCE), 22: ("PLACE", DESTINATION),
 }
 TYPES = {name: number for number, (name, _) in KINDS.items()}
 PAGE_KINDS = {1: "zero", 2: "raw", 3: "lz4"}
