@@ -40,7 +40,7 @@ struct receive {
 	struct destination dst;
 	uint64_t pages;
 	struct findings found;
-	bool offered; /* what began it was an OFFER */
+	bool offered;		    /* what began it was an OFFER */
 	struct addresses addresses; /* the guest's, as the source learned them */
 	int verdict;		    /* of announcing it; -1 = none is to come */
 	int64_t verdict_by;

@@ -39,7 +39,7 @@ DOMAIN_KEYS = ["name", "uuid", "domid", "type", "state", "memory_kb", "vcpus", "
                "vif", "disk"]
 HOST_KEYS = ["backend", "version", "cpus", "memory_total_kb", "memory_free_kb", "tracker", "tracker_reason"]
 SUMMARY_KEYS = ["event", "domain", "from", "to", "total_ms", "downtime_ms", "predicted_ms", "rounds", "memory_bytes",
-                "pages_sent", "wire_bytes", "cipher", "pause", "findings"]
+                "pages_sent", "wire_bytes", "cipher", "pause", "network", "findings"]
 JOURNAL_KEYS = ["name", "state", "term", "owner", "settled", "peer", "since_ms"]
 PAUSE_KEYS = ["suspend_ms", "last_round_ms", "build_ms", "commit_ms", "activate_ms"]
 

@@ -247,10 +247,12 @@ class Vif(Case):
         ip("-n", Network.names["hosta"], "link", "add", "name", "onlyhere", "type", "bridge")
         ip("-n", Network.names["hosta"], "link", "set", "onlyhere", "up")
         self.create_pong(bridge="onlyhere")
-        for option in ("--dry-run", "--quiet"):
-            self.assert_stays(self.a.migrate(option, "pong", "hostb", check=False),
-                              r"^migrate: hostb: bridge .onlyhere. does not exist on this host\.\n", "pong",
-                              "ip link add onlyhere type bridge && ip link set onlyhere up")
+        dry = self.a.migrate("--dry-run", "pong", "hostb", check=False)
+        self.assertEqual(dry.returncode, 1)
+        self.assertRegex(dry.stdout, r"hostb: bridge .onlyhere. does not exist on this host\.\n")
+        self.assert_stays(self.a.migrate("--quiet", "pong", "hostb", check=False),
+                          r"^migrate: hostb: bridge .onlyhere. does not exist on this host\.\n", "pong",
+                          "ip link add onlyhere type bridge && ip link set onlyhere up")
         self.assertEqual(self.b.domains(), {})
         self.assertEqual(self.network.taps("hostb"), [])
 

@@ -92,8 +92,24 @@ static void try_pages(const struct record *rec)
 	fuzz_check(sum <= UINT32_MAX);
 }
 
-static void (*const tries[])(const struct record *) = {
-	try_offer, try_reason, try_round, try_stats, try_link, try_done, try_pages, try_findings};
+static void try_probed(const struct record *rec)
+{
+	struct record_probed probed;
+
+	if (record_get_probed(rec, &probed))
+		check_same(rec, record_put_probed(out, sizeof(out), &probed));
+}
+
+static void try_place(const struct record *rec)
+{
+	struct record_place place;
+
+	if (record_get_place(rec, &place))
+		fuzz_check(record_put_place(out, sizeof(out), &place) == rec->len);
+}
+
+static void (*const tries[])(const struct record *) = {try_offer, try_reason, try_round, try_stats,
+	try_link, try_done, try_pages, try_findings, try_probed, try_place};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -229,6 +229,55 @@ static bool findings_same(const struct record *rec)
 	       same_finding(&found.list[1], FINDING_BLOCKER, "memory", "no room", "Make room");
 }
 
+static size_t probed_put(void *buf, size_t size)
+{
+	struct record_probed probed = {.nr = 2};
+
+	probed.vif[0].sent = true;
+	probed.vif[0].mtu = 1500;
+	return record_put_probed(buf, size, &probed);
+}
+
+static bool probed_get(const struct record *rec)
+{
+	struct record_probed probed;
+
+	return record_get_probed(rec, &probed);
+}
+
+static bool probed_same(const struct record *rec)
+{
+	struct record_probed probed;
+
+	return record_get_probed(rec, &probed) && probed.nr == 2 && probed.vif[0].sent &&
+	       probed.vif[0].mtu == 1500 && !probed.vif[1].sent && probed.vif[1].mtu == 0;
+}
+
+static size_t place_put(void *buf, size_t size)
+{
+	return record_put_place(buf, size,
+		&(struct record_place){.state = 1,
+			.forwarding_ms = 2,
+			.reachable_ms = 3,
+			.frames = 4,
+			.what = "seen"});
+}
+
+static bool place_get(const struct record *rec)
+{
+	struct record_place place;
+
+	return record_get_place(rec, &place);
+}
+
+static bool place_same(const struct record *rec)
+{
+	struct record_place place;
+
+	return record_get_place(rec, &place) && place.state == 1 && place.forwarding_ms == 2 &&
+	       place.reachable_ms == 3 && place.frames == 4 && strcmp(place.what, "seen") == 0;
+}
+
 static const struct body_kind kinds[] = {
 	{"OFFER", offer_put, offer_get, offer_same},
 	{"ACCEPT", accept_put, accept_get, accept_same},
@@ -239,6 +288,8 @@ static const struct body_kind kinds[] = {
 	{"DONE", done_put, done_get, done_same},
 	{"LINK_UP", link_put, link_get, link_same},
 	{"FINDINGS", findings_put, findings_get, findings_same},
+	{"PROBED", probed_put, probed_get, probed_same},
+	{"PLACE", place_put, place_get, place_same},
 };
 
 static bool with_body(const struct body_kind *kind, const uint8_t *body, size_t len, bool same)
@@ -407,6 +458,28 @@ static void test_header(void **state)
 }
 
 /* Who may say what, in full; docs/wire-format.md has the same table. */
+static void test_bad_network_bodies(void **state)
+{
+	uint8_t body[64] = {9};
+	struct record rec = {.body = body, .len = 4 + 9 * 8};
+	struct record_probed probed;
+	struct record_place place;
+
+	(void)state;
+	rec.len = 4 + 8;
+	body[0] = 1;
+	assert_true(record_get_probed(&rec, &probed));
+	body[4] = 2;
+	assert_false(record_get_probed(&rec, &probed));
+	rec.len =
+		(uint32_t)record_put_place(body, sizeof(body), &(struct record_place){.state = 5});
+	assert_true(record_get_place(&rec, &place));
+	body[0] = 6;
+	assert_false(record_get_place(&rec, &place));
+	body[0] = 0;
+	assert_false(record_get_place(&rec, &place));
+}
+
 static void test_who_says_what(void **state)
 {
 	/* clang-format off */
@@ -419,7 +492,9 @@ static void test_who_says_what(void **state)
 		[12] = {"DONE", ROLE_DESTINATION}, [13] = {"GONE", ROLE_SOURCE},
 		[14] = {"CLOSED", ROLE_DESTINATION}, [15] = {"ABORT", ROLE_SOURCE},
 		[16] = {"RESOLVE", ROLE_SOURCE}, [17] = {"UNKNOWN", ROLE_DESTINATION},
-		[18] = {"FINDINGS", ROLE_DESTINATION},
+		[18] = {"FINDINGS", ROLE_DESTINATION}, [19] = {"PROBE", ROLE_DESTINATION},
+		[20] = {"PROBED", ROLE_SOURCE}, [21] = {"ADDRESSES", ROLE_SOURCE},
+		[22] = {"PLACE", ROLE_DESTINATION},
 	};
 	/* clang-format on */
 
@@ -575,6 +650,7 @@ int main(void)
 		cmocka_unit_test(test_reason_is_cleaned),
 		cmocka_unit_test(test_findings_limits),
 		cmocka_unit_test(test_header),
+		cmocka_unit_test(test_bad_network_bodies),
 		cmocka_unit_test(test_who_says_what),
 		cmocka_unit_test(test_over_a_socket),
 		cmocka_unit_test(test_local_pages),

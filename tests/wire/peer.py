@@ -9,6 +9,7 @@ import argparse
 import base64
 import hashlib
 import hmac
+import ipaddress
 import json
 import os
 import socket
@@ -333,6 +334,23 @@ def findings_put(findings):
         for severity, code, what, fix in findings)
 
 
+def addresses_get(body):
+    """Of (vif, address, origin, router, vlan); None for an address that is not known."""
+    f = Fields(body)
+    nr = f.number("H")
+    if nr > 32:
+        raise Refused(f"{nr} addresses")
+    found = []
+    for _ in range(nr):
+        vif, family, origin, router, vlan = (f.number(form) for form in "BBBBH")
+        if vif > 7 or family not in (0, 4, 6) or not 1 <= origin <= 5 or router > 1 or vlan > 4094:
+            raise Refused("a bad address")
+        ip = ipaddress.ip_address(f.take({0: 0, 4: 4, 6: 16}[family])) if family else None
+        found.append((vif, ip and str(ip), origin, router, vlan))
+    f.end()
+    return found
+
+
 def findings_get(body):
     f = Fields(body)
     nr = f.number("I")
@@ -553,6 +571,8 @@ def serve(conn, args, seen):
                 raise Refused(f"ROUND {number} with {count} pages, {pages} came")
             rounds += 1
             conn.send("ROUND_ACK", body)
+        elif name == "ADDRESSES":
+            seen["addresses"] = addresses_get(body)
         elif name == "QUIESCED":
             conn.send("READY")
         elif name == "GO":
