@@ -120,6 +120,39 @@ class BothHosts(Case):
             = 1
             """)
 
+    def test_stopped_here_nothing_is_built_there(self):
+        self.file("small.cfg", f'name = "small"\nkernel = "ledger"\nmemory = 8\n')
+        self.host.hv("create", "--paused", self.host.dir / "small.cfg")
+        self.transcript("""\
+            $ migrate small hostb
+            ! migrate: hosta: domain `small' is paused, only a running one can be moved live.
+            !   Start it with hv unpause first.
+            = 1
+            """)
+        self.assertNotIn("small comes from hosta", self.world.b.log_text())
+
+    def offer(self, *args):
+        """The independent peer as the source, of a domain with that MAC address."""
+        config = {"backend": "embedded", "version": 1, "name": "three", "uuid": "0" * 32, "memory_mb": 4,
+                  "kernel": "", "extra": "", "on_poweroff": "destroy", "on_reboot": "destroy", "on_crash": "destroy",
+                  "vif": [{"mac": MAC.replace(":", ""), "bridge": ""}], "disk": []}
+        self.file("offer.json", json.dumps(config))
+        result = subprocess.run(
+            [ROOT / "tests/wire/peer.py", "send", "--connect", f"127.0.0.1:{self.world.b.port}", "--key",
+             self.host.dir / "state/host.key", "--peer-key", self.world.b.key, "--name", "three", "--config",
+             self.host.dir / "offer.json", *args], text=True, capture_output=True, timeout=30, check=False)
+        return json.loads(result.stdout)
+
+    @unittest.skipIf(os.geteuid() != 0, "without root no vif is ever made")
+    def test_a_destination_refuses_risks_itself(self):
+        (self.world.b.dir / "mac.cfg").write_text(f'name = "two"\nkernel = "ledger"\nmemory = 8\nvif = ["mac={MAC}"]\n')
+        self.world.b.hv("create", self.world.b.dir / "mac.cfg")
+        told = self.offer()
+        self.assertEqual((told["end"], [f["code"] for f in told["findings"]]), ("refused", ["mac"]))
+        self.assertEqual(told["reason"]["what"], told["findings"][0]["what"])
+        told = self.offer("--check-only")  # then the source judges
+        self.assertEqual((told["end"], [f["code"] for f in told["findings"]]), ("accepted", ["mac"]))
+
     @unittest.skipIf(os.geteuid() != 0, "without root no vif is ever made")
     def test_same_mac(self):
         for host, name in ((self.host, "one"), (self.world.b, "two")):
@@ -129,6 +162,17 @@ class BothHosts(Case):
         told = json.loads(self.host.migrate("--check", "--json", "one", "hostb", check=False).stdout)
         self.assertEqual([(f["severity"], f["code"], f["what"]) for f in told["findings"]],
                          [("risk", "mac", f"domain two on this host has the MAC address {MAC} of one too")])
+        self.transcript(f"""\
+            $ migrate one hostb
+            ! migrate: risk: hostb: domain two on this host has the MAC address {MAC} of one too.
+            !   Give one of them another address, with mac= in its domain file.
+            ! migrate: one was not moved: 1 risk; --force moves it all the same
+            = 1
+            """)
+        self.assertEqual(self.world.where("one"), ["hosta"])
+        moved = json.loads(self.host.migrate("--force", "--json", "one", "hostb").stdout)
+        self.assertEqual([f["code"] for f in moved["findings"]], ["mac"])
+        self.assertEqual(self.world.where("one"), ["hostb"])
 
 
 class ToldByAPeer(Case):
