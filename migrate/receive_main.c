@@ -93,7 +93,7 @@ static int open_journal(struct receive *r, const struct record_offer *offer)
 	struct engine *e = &r->dst.engine;
 	int rc = engine_open(e, &r->cfg, offer->uuid, destination_step, &r->dst, &r->err);
 
-	if (rc == 0)
+	if (rc == 0 && !(offer->flags & OFFER_CHECK_ONLY))
 		rc = supersede(r);
 	if (rc)
 		return rc;
@@ -211,10 +211,12 @@ static int on_offer(struct receive *r)
 	findings_sort(&r->found);
 	if (rc == 0)
 		rc = tell(r, offer.flags);
-	if (rc == 0 && offer.flags & OFFER_CHECK_ONLY)
+	if (rc == 0 && offer.flags & OFFER_CHECK_ONLY) {
 		r->phase = PHASE_END;
-	else if (rc == 0)
+		engine_close(&r->dst.engine); /* the answer may be followed by a move at once */
+	} else if (rc == 0) {
 		rc = begin(r, json);
+	}
 	free(json);
 	return rc ? rc
 		  : reply(r, RECORD_ACCEPT, body,
@@ -375,14 +377,16 @@ static void end_early(struct receive *r, int rc)
 	log_warn("%s from %s: %s", d->name[0] ? d->name : "a domain", r->peer, r->err.what);
 	d->why = r->err.what;
 	d->fix = r->err.fix;
-	if (r->phase == PHASE_WAITING)
+	if (r->phase == PHASE_WAITING) {
+		engine_close(&d->engine); /* the answer may be followed by another try at once */
 		/* The journal knows nothing of an offer; of what was asked it may, and REFUSED
 		 * would lie. */
 		destination_turn_away(d, r->offered);
-	else if (!engine_knows(&d->engine, event))
+	} else if (!engine_knows(&d->engine, event)) {
 		log_info("%s stays %s", d->name, handover_state_name(engine_state(&d->engine)));
-	else if (engine_drive(&d->engine, event, &why))
+	} else if (engine_drive(&d->engine, event, &why)) {
 		log_error("%s: %s", d->name, why.what);
+	}
 	/* As OWNER: the source may still be primary, and demotes when its own end is cleaned up. */
 	if (engine_state(&d->engine) == HANDOVER_OWNER)
 		destination_close_window(d);
@@ -411,6 +415,10 @@ int main(int argc, char **argv)
 		rc = serve(&r);
 	if (rc && r.phase != PHASE_END)
 		end_early(&r, rc);
+	/* lifeboatd looks for what a failure left open; an offer that was refused leaves nothing.
+	 */
+	if (r.phase == PHASE_WAITING && r.offered)
+		rc = 0;
 	destination_dispose(&r.dst);
 	record_dispose(&r.rec);
 	return rc ? 1 : 0;

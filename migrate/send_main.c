@@ -235,6 +235,7 @@ static int check(struct send *s)
 
 	if (rc)
 		send_trouble(s, "open", s->cfg.host);
+	randombytes_buf(src->engine.entry.token, sizeof(src->engine.entry.token));
 	rc = source_connect(src, s->err);
 	if (rc)
 		send_trouble(s, "link", s->cfg.host);
@@ -316,7 +317,10 @@ int main(void)
 		rc = find_domain(&s);
 	if (rc == 0)
 		rc = s.check_only || send_must_stop(&s) ? check(&s) : move(&s);
+	engine_close(&s.src.engine); /* who hears the end may begin anew at once */
 	send_result(&s, rc);
 	source_dispose(&s.src);
-	return rc ? 1 : 0;
+	/* lifeboatd looks for what a failure left open; what was found beforehand leaves nothing.
+	 */
+	return rc && !s.stopped ? 1 : 0;
 }

@@ -131,6 +131,13 @@ class BothHosts(Case):
             """)
         self.assertNotIn("small comes from hosta", self.world.b.log_text())
 
+    def test_each_can_follow_at_once(self):
+        """A check or a refusal leaves nothing locked behind."""
+        self.host.hv("create", self.host.dir / "led.cfg")
+        for option in ("--check", "--quiet") * 8:
+            told = json.loads(self.host.migrate(option, "--json", "led", "hostb", check=False).stdout)
+            self.assertEqual([f["code"] for f in told["findings"]], ["memory"])
+
     def offer(self, *args):
         """The independent peer as the source, of a domain with that MAC address."""
         config = {"backend": "embedded", "version": 1, "name": "three", "uuid": "0" * 32, "memory_mb": 4,
