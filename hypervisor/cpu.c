@@ -228,7 +228,7 @@ void cpu_check_tsc(const struct cpu_policy *guest, const struct cpu_tsc *tsc, ui
 			name, tsc->khz, khz);
 	else
 		findings_add(found, FINDING_WARNING, "tsc",
-			"Nothing, on processors that can scale it; expect slower reading of the time on others",
+			"Do nothing where the processor can scale it; elsewhere expect it to read the time more slowly",
 			"the time stamp counter of %s has %u kHz, this host's %u kHz", name,
 			tsc->khz, khz);
 }

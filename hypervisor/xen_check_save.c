@@ -87,7 +87,7 @@ static int check_suspends(const struct domain *dom, struct findings *found, stru
 			"%s does not answer to Xen yet, so it could not be suspended", dom->name);
 	else
 		findings_add(found, FINDING_WARNING, "suspend",
-			"Nothing, if xl has moved it before: it goes on here if it does not suspend within a minute",
+			"Do nothing if xl has moved it before; otherwise expect it to go on here when it has not suspended within a minute",
 			"%s does not say whether it can suspend", dom->name);
 out:
 	xs_close(xs);

@@ -6,6 +6,7 @@ independent peer (tests/wire/peer.py) is the destination."""
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import unittest
@@ -137,6 +138,22 @@ class BothHosts(Case):
         for option in ("--check", "--quiet") * 8:
             told = json.loads(self.host.migrate(option, "--json", "led", "hostb", check=False).stdout)
             self.assertEqual([f["code"] for f in told["findings"]], ["memory"])
+
+    def test_journal_cannot_be_written(self):
+        """On either host, and beside the rest."""
+        self.host.hv("create", self.host.dir / "led.cfg")
+        for host in (self.host, self.world.b):
+            journal = host.dir / "state/journal"
+            journal.mkdir(parents=True, exist_ok=True)
+            journal.rename(host.dir / "aside")
+            journal.write_text("")
+            self.addCleanup((host.dir / "aside").rename, journal)
+            self.addCleanup(journal.unlink)
+        told = json.loads(self.host.migrate("--check", "--json", "led", "hostb", check=False).stdout)
+        self.assertEqual([(f["host"], f["code"]) for f in told["findings"]],
+                         [("hosta", "open"), ("hostb", "open"), ("hostb", "memory")])
+        for finding in told["findings"][:2]:
+            self.assertRegex(finding["what"], "journal.*: Not a directory")
 
     def offer(self, *args):
         """The independent peer as the source, of a domain with that MAC address."""
@@ -306,6 +323,20 @@ migrate: hostb: enough.
                 result = self.host.migrate("--check", "led", "hostb", check=False)
                 self.assertEqual(result.returncode, 1)
                 self.assertIn("blocker: hosta: hostb sent bad FINDINGS.", result.stdout)
+
+
+class Documented(unittest.TestCase):
+    def test_every_code(self):
+        """What a program may meet as "code" stands in migrate(8)."""
+        text = "".join(path.read_text() for part in ("hypervisor", "migrate") for path in (ROOT / part).glob("*.c"))
+        codes = set(re.findall(r'FINDING_[A-Z]+,\s*"([a-z-]+)"|send_trouble\(s, "([a-z-]+)"|'
+                               r'\{(?:is|has|forbids)_\w+,\s*"([a-z-]+)"', text))
+        codes = {code for found in codes for code in found if code}
+        self.assertGreater(len(codes), 40)
+        page = (ROOT / "docs/man/migrate.8").read_text()
+        page = page[page.index("The codes, by what they are about"):]
+        page = set(re.split(r"[,\s]+", page[:page.index(".El")]))
+        self.assertEqual(codes - page, set())
 
 
 if __name__ == "__main__":
