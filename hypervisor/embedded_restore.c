@@ -140,17 +140,12 @@ int embedded_restore_head(struct hv_restore *r, const void *data, size_t len, st
 	}
 }
 
-static bool is_zero(const uint8_t *page)
-{
-	return page[0] == 0 && memcmp(page, page + 1, PAGE_BYTES - 1) == 0;
-}
-
 /* A zero page for memory that was never written needs no memory here. */
 static bool needs_write(struct hv_restore *r, uint64_t pfn, const uint8_t *data)
 {
 	uint8_t *flags = &r->touched[pfn / 8], flag = (uint8_t)(1u << (pfn % 8));
 
-	if (!(*flags & flag) && is_zero(data))
+	if (!(*flags & flag) && page_is_zero(data))
 		return false;
 	*flags |= flag;
 	return true;
@@ -192,6 +187,7 @@ static int put_page(
 
 int embedded_restore_pages(struct hv_restore *r, const struct page_batch *batch, struct error *err)
 {
+	static const uint8_t zero[PAGE_BYTES];
 	struct run run = {0};
 	uint32_t nr_data = 0;
 	int rc = 0;
@@ -200,15 +196,18 @@ int embedded_restore_pages(struct hv_restore *r, const struct page_batch *batch,
 		return malformed(err, "page batch");
 	for (uint32_t i = 0; i < batch->nr && !rc; i++) {
 		uint64_t entry = batch->entry[i];
+		const uint8_t *data = zero;
 
-		if (!page_entry_valid(entry) || page_pfn(entry) >= r->nr_pages)
+		if (!page_entry_valid_here(entry) || page_pfn(entry) >= r->nr_pages)
 			return malformed(err, "page number");
-		if (!page_has_data(entry))
+		if (!page_has_contents(entry))
 			continue;
-		if (page_type(entry) != PAGE_TYPE_NOTAB || nr_data == batch->nr_data)
+		if (page_type(entry) != PAGE_TYPE_NOTAB ||
+			(page_has_data(entry) && nr_data == batch->nr_data))
 			return malformed(err, "page type");
-		rc = put_page(r, &run, page_pfn(entry),
-			batch->data + (size_t)nr_data++ * PAGE_BYTES, err);
+		if (page_has_data(entry))
+			data = batch->data + (size_t)nr_data++ * PAGE_BYTES;
+		rc = put_page(r, &run, page_pfn(entry), data, err);
 	}
 	if (!rc)
 		rc = write_run(r, &run, err);

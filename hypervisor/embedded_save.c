@@ -22,6 +22,7 @@ struct save {
 	uint64_t *once, *twice; /* what the last harvest found, and the one before it */
 	uint64_t *pending;	/* dirty, and not to be sent before the guest stands still */
 	struct page_batch batch;
+	uint8_t *own; /* room for a batch, where the hooks have none */
 	struct hv_round round;
 };
 
@@ -128,6 +129,10 @@ static int read_batch(struct save *s)
 	struct page_batch *b = &s->batch;
 	uint32_t end;
 
+	if (s->hooks->room)
+		b->data = s->hooks->room(s->ctx);
+	if (!b->data)
+		return -EPIPE;
 	for (uint32_t i = 0; i < b->nr; i = end) {
 		int rc;
 
@@ -140,6 +145,7 @@ static int read_batch(struct save *s)
 	}
 	for (uint32_t i = 0; i < b->nr; i++)
 		tracker_sent(&s->tracker, b->entry[i], b->data + (size_t)i * PAGE_BYTES);
+	b->nr_data = b->nr;
 	return 0;
 }
 
@@ -152,7 +158,6 @@ static int send_batch(struct save *s)
 	rc = read_batch(s);
 	if (rc)
 		return rc;
-	s->batch.nr_data = s->batch.nr;
 	rc = s->hooks->pages(s->ctx, &s->batch);
 	s->round.sent_pages += s->batch.nr;
 	s->batch.nr = 0;
@@ -298,9 +303,10 @@ int embedded_save(
 	*s = (struct save){.hooks = hooks, .ctx = ctx, .err = err, .sock = -1};
 	for (unsigned i = 0; i < SAVE_FDS; i++)
 		s->fds[i] = -1;
-	s->batch.data = malloc((size_t)PAGE_BATCH_MAX * PAGE_BYTES);
-	rc = s->batch.data ? begin(s, dom)
-			   : error_sys(err, -ENOMEM, NULL, "cannot save `%s'", dom->name);
+	if (!hooks->room)
+		s->own = s->batch.data = malloc((size_t)PAGE_BATCH_MAX * PAGE_BYTES);
+	rc = s->own || hooks->room ? begin(s, dom)
+				   : error_sys(err, -ENOMEM, NULL, "cannot save `%s'", dom->name);
 	if (!rc)
 		rc = send_head(s);
 	if (!rc)
@@ -316,7 +322,7 @@ int embedded_save(
 	for (unsigned i = 0; i < SAVE_FDS; i++)
 		fd_close(&s->fds[i]);
 	fd_close(&s->sock);
-	free(s->batch.data);
+	free(s->own);
 	free(s);
 	return rc;
 }

@@ -99,11 +99,17 @@ enum hv_decision {
 
 /*
  * save()'s consumer. Called on the thread that called save(), in this order:
- *   head+ (round pages*)+ suspended pages* tail+
+ *   head+ (round (room pages)*)+ suspended (room pages)* tail+
  * A hook that returns nonzero ends the save as HV_ABORT does and its value is returned.
  * Data is only valid during the call.
  */
 struct hv_save_hooks {
+	/*
+	 * Where to put the contents of the next batch: room for PAGE_BATCH_MAX pages, until pages()
+	 * is called. NULL ends the save with -EPIPE. Without this hook a backend uses memory of its
+	 * own.
+	 */
+	uint8_t *(*room)(void *ctx);
 	int (*head)(void *ctx, const void *data, size_t len); /* opaque, <= HV_OPAQUE_MAX a call */
 	int (*pages)(void *ctx, const struct page_batch *batch);
 	enum hv_decision (*round)(void *ctx, const struct hv_round *round);

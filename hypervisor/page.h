@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #define PAGE_BYTES	  4096u
+#define PAGE_ZERO	  (UINT64_C(1) << 52) /* within a host only: contents all zero, not in the data */
 #define PAGE_BATCH_MAX	  256u
 #define PAGE_PFN_MASK	  ((UINT64_C(1) << 52) - 1)
 #define PAGE_TYPE_SHIFT	  60
@@ -27,9 +28,9 @@
 
 struct page_batch {
 	uint32_t nr;	  /* entries, 1..PAGE_BATCH_MAX */
-	uint32_t nr_data; /* entries that have contents */
+	uint32_t nr_data; /* entries whose contents are in `data` */
 	uint64_t entry[PAGE_BATCH_MAX];
-	uint8_t *data; /* nr_data pages, in the order of the entries that have contents */
+	uint8_t *data; /* nr_data pages, in the order of their entries */
 };
 
 static inline uint64_t page_pfn(uint64_t entry)
@@ -42,12 +43,31 @@ static inline unsigned page_type(uint64_t entry)
 	return (unsigned)(entry >> PAGE_TYPE_SHIFT);
 }
 
-static inline bool page_has_data(uint64_t entry)
+static inline bool page_has_contents(uint64_t entry)
 {
 	return page_type(entry) < PAGE_TYPE_BROKEN;
 }
 
-/* A type a stream may carry: 0-4 (ordinary and page tables), 9-12 (pinned), 13-15 (no contents). */
+/* Contents that are in the batch's data. */
+static inline bool page_has_data(uint64_t entry)
+{
+	return page_has_contents(entry) && !(entry & PAGE_ZERO);
+}
+
+/* How many of a batch have contents, zero or in its data. */
+static inline uint32_t page_batch_contents(const struct page_batch *batch)
+{
+	uint32_t nr = 0;
+
+	for (uint32_t i = 0; i < batch->nr; i++)
+		nr += page_has_contents(batch->entry[i]);
+	return nr;
+}
+
+/*
+ * A type a stream may carry: 0-4 (ordinary and page tables), 9-12 (pinned), 13-15 (no contents).
+ * False for one marked PAGE_ZERO: no stream has that.
+ */
 static inline bool page_entry_valid(uint64_t entry)
 {
 	unsigned type = page_type(entry);
@@ -55,5 +75,15 @@ static inline bool page_entry_valid(uint64_t entry)
 	return (entry & ~PAGE_PFN_MASK & ~(UINT64_C(0xf) << PAGE_TYPE_SHIFT)) == 0 && type != 5 &&
 	       type != 6 && type != 7 && type != 8;
 }
+
+/* As above for an entry within this host, which may be marked. */
+static inline bool page_entry_valid_here(uint64_t entry)
+{
+	return page_entry_valid(entry & ~PAGE_ZERO) &&
+	       (page_has_contents(entry) || !(entry & PAGE_ZERO));
+}
+
+/* Is the page all zero? Most that are not differ in their first bytes. */
+bool page_is_zero(const uint8_t page[static PAGE_BYTES]);
 
 #endif

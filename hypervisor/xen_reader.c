@@ -121,11 +121,13 @@ static int read_pages(struct reader *r, size_t len)
 
 		r->batch.nr = nr_asked;
 		r->batch.nr_data = 0;
-		r->batch.data = r->data;
+		r->batch.data = r->sink->room ? r->sink->room(r->sink_ctx) : r->data;
+		if (!r->batch.data)
+			return -EPIPE;
 		memcpy(r->batch.entry, r->entries + done, nr * sizeof(r->entries[0]));
 		for (size_t i = 0; i < nr; i++)
 			r->batch.nr_data += page_has_data(r->batch.entry[i]);
-		rc = read_bytes(r, r->data, (size_t)r->batch.nr_data * PAGE_BYTES);
+		rc = read_bytes(r, r->batch.data, (size_t)r->batch.nr_data * PAGE_BYTES);
 		if (!rc)
 			rc = r->sink->pages(r->sink_ctx, &r->batch);
 		r->batch.nr = nr_asked; /* the sink may have compacted the batch */

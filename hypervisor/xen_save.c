@@ -71,6 +71,13 @@ static void drop_empty(struct save *s, struct page_batch *batch)
 	batch->nr = kept;
 }
 
+static uint8_t *room(void *ctx)
+{
+	struct save *s = ctx;
+
+	return s->hooks->room(s->ctx);
+}
+
 static int on_pages(void *ctx, struct page_batch *batch)
 {
 	struct save *s = ctx;
@@ -78,7 +85,7 @@ static int on_pages(void *ctx, struct page_batch *batch)
 	drop_empty(s, batch);
 	if (!batch->nr)
 		return 0;
-	s->sent_pages += batch->nr_data;
+	s->sent_pages += page_batch_contents(batch);
 	return s->hooks->pages(s->ctx, batch);
 }
 
@@ -207,7 +214,11 @@ static int undo(struct save *s, int rc, const struct xen_puppet_report *report)
 int xen_save(
 	const struct domain *dom, const struct hv_save_hooks *hooks, void *ctx, struct error *err)
 {
-	static const struct xen_sink sink = {on_head, on_mark, on_pages, on_tail};
+	const struct xen_sink sink = {.head = on_head,
+		.mark = on_mark,
+		.room = hooks->room ? room : NULL,
+		.pages = on_pages,
+		.tail = on_tail};
 	const struct xen_stream_limits limits = {
 		.guest = dom->type == DOMAIN_PV ? XEN_GUEST_PV : XEN_GUEST_HVM};
 	struct save s = {.dom = dom,

@@ -102,7 +102,9 @@ static int check_batch(struct xen_writer *w, const struct page_batch *batch, str
 	if (batch->nr == 0 || batch->nr > PAGE_BATCH_MAX)
 		return bad(err, "a batch of pages with a wrong count");
 	for (uint32_t i = 0; i < batch->nr; i++) {
-		rc = xen_stream_check_entry(&w->stream, batch->entry[i], err);
+		if (!page_entry_valid_here(batch->entry[i]))
+			return bad(err, "a page of an unknown type");
+		rc = xen_stream_check_entry(&w->stream, batch->entry[i] & ~PAGE_ZERO, err);
 		if (rc)
 			return rc;
 		nr_data += page_has_data(batch->entry[i]);
@@ -110,29 +112,56 @@ static int check_batch(struct xen_writer *w, const struct page_batch *batch, str
 	return nr_data == batch->nr_data ? 0 : bad(err, "a batch of pages with a wrong count");
 }
 
+/* The contents in the order of their entries: stretches of the data and pages of zeros. */
+static int gather(const struct page_batch *batch, struct iovec *iov)
+{
+	static const uint8_t zero[PAGE_BYTES];
+	const uint8_t *data = batch->data, *end = NULL;
+	int nr = 0;
+
+	for (uint32_t i = 0; i < batch->nr; i++) {
+		const uint8_t *page = zero;
+
+		if (!page_has_contents(batch->entry[i]))
+			continue;
+		if (page_has_data(batch->entry[i])) {
+			page = data;
+			data += PAGE_BYTES;
+		}
+		if (page == end) {
+			iov[nr - 1].iov_len += PAGE_BYTES;
+			end += PAGE_BYTES;
+			continue;
+		}
+		iov[nr++] = (struct iovec){(void *)(uintptr_t)page, PAGE_BYTES};
+		end = page == zero ? NULL : page + PAGE_BYTES;
+	}
+	return nr;
+}
+
 int xen_writer_pages(struct xen_writer *w, const struct page_batch *batch, struct error *err)
 {
 	uint8_t head[XEN_STREAM_RECORD_HEADER_LEN + XEN_STREAM_PAGE_HEADER_LEN +
 		     8 * PAGE_BATCH_MAX];
 	struct wire_writer out = wire_writer(head, sizeof(head));
-	size_t data_len = (size_t)batch->nr_data * PAGE_BYTES;
-	struct iovec iov[2];
+	struct iovec iov[1 + PAGE_BATCH_MAX];
 	int rc = end_head(w, err);
+	size_t data_len;
 
 	if (!rc)
 		rc = check_batch(w, batch, err);
 	if (rc)
 		return rc;
+	data_len = (size_t)page_batch_contents(batch) * PAGE_BYTES;
 	wire_put_u32(&out, XEN_RECORD_PAGE_DATA);
 	wire_put_u32(
 		&out, (uint32_t)(XEN_STREAM_PAGE_HEADER_LEN + 8 * (size_t)batch->nr + data_len));
 	wire_put_u32(&out, batch->nr);
 	wire_put_u32(&out, 0);
 	for (uint32_t i = 0; i < batch->nr; i++)
-		wire_put_u64(&out, batch->entry[i]);
+		wire_put_u64(&out, batch->entry[i] & ~PAGE_ZERO);
 	iov[0] = (struct iovec){.iov_base = head, .iov_len = wire_writer_len(&out)};
-	iov[1] = (struct iovec){.iov_base = batch->data, .iov_len = data_len};
-	return w->write(w->ctx, iov, data_len ? 2 : 1);
+	return w->write(w->ctx, iov, 1 + (size_t)gather(batch, iov + 1));
 }
 
 int xen_writer_tail(struct xen_writer *w, const void *data, size_t len, struct error *err)

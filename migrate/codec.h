@@ -24,14 +24,18 @@ enum page_kind {
 	PAGE_KIND_LZ4,	    /* len 1..4095: one LZ4 block that inflates to exactly 4096 bytes */
 };
 
-/* Encode `batch` into `out[size]`; RECORD_BODY_MAX is always room enough. Returns the length or 0.
+/*
+ * Encode `batch` into `out[size]`; RECORD_BODY_MAX is always room enough. Pages that are zero may
+ * be marked so or be in its data. Returns the length or 0.
  */
 size_t codec_encode(const struct page_batch *batch, uint8_t *out, size_t size);
 
 /*
- * Decode an authenticated but distrusted body into the local form in `out[RECORD_BODY_MAX]`.
- * Returns its length or -EBADMSG for anything that is not exactly as encode makes it.
+ * Decode an authenticated but distrusted body. The contents go to `data`, room for PAGE_BATCH_MAX
+ * pages, which becomes `batch->data`; zero pages are marked and not there. 0, or -EBADMSG for
+ * anything that is not exactly as encode makes it: then neither is of any use.
  */
-ssize_t codec_decode(const uint8_t *body, size_t len, uint8_t *out) WARN_UNUSED;
+int codec_decode(
+	const uint8_t *body, size_t len, struct page_batch *batch, uint8_t *data) WARN_UNUSED;
 
 #endif

@@ -195,6 +195,48 @@ int link_connect(const struct config_peer *peer, struct error *err)
 	return fd;
 }
 
+int link_room(struct lane *lane, uint8_t **room, int64_t deadline)
+{
+	int rc = lane_wait(lane, deadline);
+
+	*room = rc ? NULL : lane_slot(lane);
+	return rc;
+}
+
+int link_send_pages(int sock, struct lane *lane, const struct page_batch *batch, int64_t deadline)
+{
+	uint8_t body[RECORD_SLOT_MAX], *room;
+	size_t len;
+	int rc = link_room(lane, &room, deadline);
+
+	if (rc)
+		return rc;
+	if (batch->nr > PAGE_BATCH_MAX || batch->nr_data > batch->nr)
+		return -EMSGSIZE;
+	if (batch->nr_data && batch->data != room)
+		memcpy(room, batch->data, PAGE_BYTES * (size_t)batch->nr_data);
+	len = record_put_slot(body, sizeof(body), batch);
+	rc = record_write(sock, RECORD_SLOT, body, len, deadline);
+	if (rc == 0)
+		lane_taken(lane);
+	return rc;
+}
+
+int link_get_pages(const struct record *rec, const struct lane *lane, struct page_batch *batch)
+{
+	if (rec->type == RECORD_PAGES)
+		return record_get_pages(rec, batch) ? 0 : -EPROTO;
+	if (rec->type != RECORD_SLOT || !lane->base || !record_get_slot(rec, batch))
+		return -EPROTO;
+	batch->data = lane_slot(lane);
+	return 0;
+}
+
+int link_done_pages(const struct record *rec, struct lane *lane)
+{
+	return rec->type == RECORD_SLOT ? lane_give(lane) : 0;
+}
+
 /* Kinds that end what is under way, and what they come to. */
 static int judge(const struct record *rec, struct error *err)
 {

@@ -12,6 +12,7 @@
 #define MIGRATE_LINK_H
 
 #include "base/config.h"
+#include "migrate/lane.h"
 #include "migrate/record.h"
 
 #define LINK_CONNECT_MS	  5000
@@ -47,6 +48,19 @@ int link_connect(const struct config_peer *peer, struct error *err) WARN_UNUSED;
 
 /* Options of every link: no delay, and a dead peer is noticed within 15 s. */
 void link_tune(int net);
+
+/*
+ * Pages by way of the lane. link_room: where the next batch's contents go, as hv_save_hooks.room;
+ * it waits for a free slot. link_send_pages: say what was put there; `batch->data` may also be
+ * elsewhere. link_get_pages: a PAGES or SLOT record's batch; after it was used, link_done_pages.
+ * They return 0 or -errno, link_get_pages -EPROTO.
+ */
+int link_room(struct lane *lane, uint8_t **room, int64_t deadline) WARN_UNUSED;
+int link_send_pages(
+	int sock, struct lane *lane, const struct page_batch *batch, int64_t deadline) WARN_UNUSED;
+int link_get_pages(
+	const struct record *rec, const struct lane *lane, struct page_batch *batch) WARN_UNUSED;
+int link_done_pages(const struct record *rec, struct lane *lane) WARN_UNUSED;
 
 /*
  * The next record from lifeboat-wire that is not STATS (which updates *stats). A lost link is

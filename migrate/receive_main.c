@@ -37,6 +37,7 @@ struct receive {
 	const char *peer;
 	enum receive_phase phase;
 	struct record rec;
+	struct lane lane;
 	struct destination dst;
 	uint64_t pages;
 	struct findings found;
@@ -189,6 +190,8 @@ static int begin(struct receive *r, const char *json)
 		return rc;
 	r->phase = PHASE_BUILDING;
 	log_info("%s comes from %s", d->name, r->peer);
+	if (lane_create(&r->lane, WIRE_FD, deadline_in(REPLY_MS)))
+		return error_set(&r->err, -ENOMEM, NULL, "cannot share memory with lifeboat-wire");
 	rc = d->hv->restore_begin(json, &d->restore, &r->err);
 	return rc ? rc : drbd_window_open(&d->window, &r->cfg, d->engine.entry.uuid, &r->err);
 }
@@ -249,11 +252,15 @@ static int on_tail(struct receive *r)
 static int on_pages(struct receive *r)
 {
 	struct page_batch batch;
+	int rc;
 
-	if (!record_get_pages(&r->rec, &batch))
+	if (link_get_pages(&r->rec, &r->lane, &batch))
 		return error_set(&r->err, -EPROTO, NULL, "lifeboat-wire passed a bad page batch");
-	r->pages += batch.nr_data;
-	return r->dst.hv->restore_pages(r->dst.restore, &batch, &r->err);
+	r->pages += page_batch_contents(&batch);
+	rc = r->dst.hv->restore_pages(r->dst.restore, &batch, &r->err);
+	if (rc == 0 && link_done_pages(&r->rec, &r->lane))
+		rc = error_set(&r->err, -ECONNRESET, NULL, "lifeboat-wire has gone");
+	return rc;
 }
 
 static int on_round(struct receive *r)
@@ -355,13 +362,14 @@ static int serve(struct receive *r)
 	int64_t ms = patience_ms[r->phase];
 	int64_t deadline = ms ? deadline_in(ms) : DEADLINE_NEVER;
 	int rc = link_read(WIRE_FD, &r->rec, NULL, deadline, &r->err);
+	uint32_t type = r->rec.type == RECORD_SLOT ? (uint32_t)RECORD_PAGES : r->rec.type;
 
 	if (rc)
 		return rc;
-	if (r->rec.type >= RECORD_TYPE_END || !handlers[r->phase][r->rec.type])
+	if (type >= RECORD_TYPE_END || !handlers[r->phase][type])
 		return error_set(&r->err, -EPROTO, "Run the same lifeboat version on both hosts",
 			"%s sent %s out of turn", r->peer, record_type_name(r->rec.type));
-	return handlers[r->phase][r->rec.type](r);
+	return handlers[r->phase][type](r);
 }
 
 /*
@@ -406,6 +414,7 @@ int main(int argc, char **argv)
 	r.peer = argv[1];
 	r.verdict = -1;
 	destination_init(&r.dst, &r.cfg, WIRE_FD);
+	r.lane = LANE_INIT;
 	rc = record_init(&r.rec);
 	if (rc == 0)
 		rc = config_load(&r.cfg, &r.err);
@@ -420,6 +429,7 @@ int main(int argc, char **argv)
 	if (r.phase == PHASE_WAITING && r.offered)
 		rc = 0;
 	destination_dispose(&r.dst);
+	lane_dispose(&r.lane);
 	record_dispose(&r.rec);
 	return rc ? 1 : 0;
 }

@@ -99,9 +99,17 @@ int record_write(int fd, uint32_t type, const void *body, size_t len, int64_t de
 	return rc ? rc : io_write_all(fd, body, len, deadline);
 }
 
+static void put_entries(struct wire_writer *w, const struct page_batch *batch)
+{
+	wire_put_u32(w, batch->nr);
+	wire_put_u32(w, batch->nr_data);
+	for (uint32_t i = 0; i < batch->nr; i++)
+		wire_put_u64(w, batch->entry[i]);
+}
+
 int record_write_pages(int fd, const struct page_batch *batch, int64_t deadline)
 {
-	uint8_t head[RECORD_HEADER_LEN + 8 + 8 * PAGE_BATCH_MAX];
+	uint8_t head[RECORD_HEADER_LEN + RECORD_SLOT_MAX];
 	struct wire_writer w =
 		wire_writer(head + RECORD_HEADER_LEN, sizeof(head) - RECORD_HEADER_LEN);
 	size_t data_len = (size_t)batch->nr_data * PAGE_BYTES;
@@ -109,35 +117,54 @@ int record_write_pages(int fd, const struct page_batch *batch, int64_t deadline)
 
 	if (batch->nr > PAGE_BATCH_MAX)
 		return -EMSGSIZE;
-	wire_put_u32(&w, batch->nr);
-	wire_put_u32(&w, batch->nr_data);
-	for (uint32_t i = 0; i < batch->nr; i++)
-		wire_put_u64(&w, batch->entry[i]);
+	put_entries(&w, batch);
 	record_header_put(head, RECORD_PAGES, (uint32_t)(wire_writer_len(&w) + data_len));
 	rc = io_write_all(fd, head, RECORD_HEADER_LEN + wire_writer_len(&w), deadline);
 	return rc ? rc : io_write_all(fd, batch->data, data_len, deadline);
 }
 
-bool record_get_pages(const struct record *rec, struct page_batch *batch)
+static bool get_entries(struct wire_reader *r, struct page_batch *batch)
 {
-	struct wire_reader r = wire_reader(rec->body, rec->len);
 	uint32_t nr_data = 0;
 
-	batch->nr = wire_get_u32(&r);
-	batch->nr_data = wire_get_u32(&r);
+	batch->nr = wire_get_u32(r);
+	batch->nr_data = wire_get_u32(r);
 	if (batch->nr == 0 || batch->nr > PAGE_BATCH_MAX)
 		return false;
 	for (uint32_t i = 0; i < batch->nr; i++) {
-		batch->entry[i] = wire_get_u64(&r);
-		if (!page_entry_valid(batch->entry[i]))
+		batch->entry[i] = wire_get_u64(r);
+		if (!page_entry_valid_here(batch->entry[i]))
 			return false;
 		nr_data += page_has_data(batch->entry[i]);
 	}
-	if (nr_data != batch->nr_data)
+	return nr_data == batch->nr_data;
+}
+
+bool record_get_pages(const struct record *rec, struct page_batch *batch)
+{
+	struct wire_reader r = wire_reader(rec->body, rec->len);
+
+	if (!get_entries(&r, batch))
 		return false;
 	batch->data = rec->body + (rec->len - r.left);
-	wire_get_bytes(&r, (size_t)nr_data * PAGE_BYTES);
+	wire_get_bytes(&r, (size_t)batch->nr_data * PAGE_BYTES);
 	return wire_reader_done(&r);
+}
+
+size_t record_put_slot(void *buf, size_t size, const struct page_batch *batch)
+{
+	struct wire_writer w = wire_writer(buf, size);
+
+	put_entries(&w, batch);
+	return w.failed ? 0 : wire_writer_len(&w);
+}
+
+bool record_get_slot(const struct record *rec, struct page_batch *batch)
+{
+	struct wire_reader r = wire_reader(rec->body, rec->len);
+
+	batch->data = NULL;
+	return get_entries(&r, batch) && wire_reader_done(&r);
 }
 
 /* The length written, or 0 when it did not fit: no body with fields is ever empty. */

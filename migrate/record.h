@@ -60,6 +60,8 @@ enum record_type {
 	RECORD_LINK_DOWN,	     /* wire -> engine: link lost, why */
 	RECORD_STATS, /* wire -> engine: bytes so far, before each ROUND_ACK and READY */
 	RECORD_PACE,  /* engine -> wire: frames after it leave at most this fast */
+	RECORD_LANE,  /* engine -> wire: lane.h's memory, with its descriptors */
+	RECORD_SLOT,  /* either way: a page batch whose contents are in the lane's next slot */
 };
 
 struct record {
@@ -91,6 +93,10 @@ int record_write_pages(int fd, const struct page_batch *batch, int64_t deadline)
 
 /* A PAGES body in its uncompressed, local form; `batch->data` points into `rec->body`. */
 bool record_get_pages(const struct record *rec, struct page_batch *batch);
+/* The same without the contents, which the caller finds in the lane: `batch->data` is NULL. */
+size_t record_put_slot(void *buf, size_t size, const struct page_batch *batch);
+bool record_get_slot(const struct record *rec, struct page_batch *batch);
+#define RECORD_SLOT_MAX (8u + 8u * PAGE_BATCH_MAX)
 
 /*
  * Bodies with fields. `put` returns the length or 0 when `size` is too small; `get` returns false

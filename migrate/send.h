@@ -30,6 +30,7 @@ struct send_rate {
 struct send {
 	struct source src;
 	struct config cfg;
+	struct lane lane;
 	int client; /* the program that asked */
 	struct record_done done;
 	struct send_times at;

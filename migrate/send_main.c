@@ -297,8 +297,10 @@ static int move(struct send *s)
 
 int main(void)
 {
-	static struct send s = {
-		.client = CLIENT_FD, .steer = STEER_INIT(CLIENT_FD), .cpu_percent = 100};
+	static struct send s = {.client = CLIENT_FD,
+		.steer = STEER_INIT(CLIENT_FD),
+		.lane = {.credit = -1},
+		.cpu_percent = 100};
 	struct error err = ERROR_INIT;
 	int rc;
 

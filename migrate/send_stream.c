@@ -70,15 +70,35 @@ static int on_tail(void *ctx, const void *data, size_t len)
 	return send_opaque(ctx, RECORD_TAIL, data, len);
 }
 
+static uint8_t *on_room(void *ctx)
+{
+	struct send *s = ctx;
+	int64_t stalled = deadline_in(STALL_MS);
+	uint8_t *room;
+	int rc;
+
+	for (;;) {
+		rc = link_room(&s->lane, &room, deadline_in(PROGRESS_MS));
+		if (rc != -ETIMEDOUT || clock_ms() >= stalled)
+			break;
+		if (look_around(s))
+			return NULL;
+	}
+	/* The reason is in the error; what the save ends with is NULL's own. */
+	if (rc && source_broken(&s->src, rc, s->err))
+		return NULL;
+	return room;
+}
+
 static int on_pages(void *ctx, const struct page_batch *batch)
 {
 	struct send *s = ctx;
-	int rc = record_write_pages(s->src.sock, batch, deadline_in(STALL_MS));
+	int rc = link_send_pages(s->src.sock, &s->lane, batch, deadline_in(STALL_MS));
 
 	if (rc)
 		return source_broken(&s->src, rc, s->err);
-	s->pages += batch->nr_data;
-	s->round_pages += batch->nr_data;
+	s->pages += page_batch_contents(batch);
+	s->round_pages += page_batch_contents(batch);
 	if (clock_ms() - s->last_event >= PROGRESS_MS)
 		send_progress(s, s->at.suspended ? "last round" : "copying");
 	return look_around(s);
@@ -304,18 +324,22 @@ int send_stream(struct send *s)
 {
 	static const struct hv_save_hooks hooks = {
 		.head = on_head,
+		.room = on_room,
 		.pages = on_pages,
 		.round = on_round,
 		.suspending = on_suspending,
 		.suspended = on_suspended,
 		.tail = on_tail,
 	};
+	int rc = lane_create(&s->lane, s->src.sock, deadline_in(STALL_MS));
 
-	int rc;
-
+	if (rc)
+		return error_sys(s->err, rc, NULL, "cannot share memory with lifeboat-wire");
 	rc = s->src.hv->save(&s->src.dom, &hooks, s, s->err);
 	learn_end(&s->learner);
+	lane_dispose(&s->lane);
 
-	/* A round hook can only say ABORT: the reason, which may be the peer's, is in the error. */
-	return rc == -ECANCELED && s->err->rc ? s->err->rc : rc;
+	/* Those hooks can only say that it ends: the reason, perhaps the peer's, is in the error.
+	 */
+	return (rc == -ECANCELED || rc == -EPIPE) && s->err->rc ? s->err->rc : rc;
 }

@@ -4,6 +4,7 @@
 #define MIGRATE_WIRE_H
 
 #include "migrate/channel.h"
+#include "migrate/lane.h"
 #include "migrate/link.h"
 #include "migrate/pace.h"
 
@@ -17,6 +18,7 @@ struct pump {
 	size_t unit_head; /* bytes that announce a unit's length */
 	bool ended;	  /* nothing more will come */
 	struct pace pace; /* how fast `out` may leave */
+	bool blocked;	  /* a unit is complete, but the lane has no free slot for it */
 };
 
 struct wire {
@@ -27,7 +29,8 @@ struct wire {
 	struct channel_key seal, open;
 	bool up; /* the peer's first frame was good and the engine knows */
 	uint64_t bytes_out, bytes_in;
-	uint8_t *scratch; /* RECORD_MAX */
+	struct lane lane;
+	int lane_fds[LANE_FDS]; /* come, but not announced yet; -1 = none */
 	struct pump outbound, inbound;
 };
 

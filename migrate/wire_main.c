@@ -22,7 +22,8 @@
 #include "migrate/wire.h"
 
 #define LINGER_MS 2000
-#define LOCAL_MAX (RECORD_MAX + 256u) /* a record with a STATS or LINK_UP before it */
+#define LOCAL_MAX                                                                                  \
+	(RECORD_MAX + RECORD_SLOT_MAX + 256u) /* a record with a STATS or LINK_UP before it */
 
 static size_t put_record(uint8_t *out, uint32_t type, const void *body, size_t len)
 {
@@ -57,6 +58,13 @@ static size_t put_stats(const struct wire *w, uint8_t *out)
 	return put_record(out, RECORD_STATS, body, record_put_stats(body, sizeof(body), &stats));
 }
 
+/* Nothing goes out for this unit. */
+static void swallow(struct pump *p)
+{
+	p->have = 0;
+	p->need = p->unit_head;
+}
+
 /* From the next frame on. */
 static int set_pace(struct pump *p, const struct record *rec)
 {
@@ -65,16 +73,47 @@ static int set_pace(struct pump *p, const struct record *rec)
 	if (!record_get_pace(rec, &bytes_per_s))
 		return -EPROTO;
 	pace_set(&p->pace, bytes_per_s, clock_ns());
-	p->have = 0;
-	p->need = p->unit_head;
+	swallow(p);
 	return 0;
+}
+
+/* Our engine and we share memory from now on. */
+static int take_lane(struct wire *w, struct pump *p)
+{
+	int rc = w->lane.base || w->lane_fds[0] < 0 || w->lane_fds[1] < 0
+			 ? -EPROTO
+			 : lane_adopt(&w->lane, w->lane_fds);
+
+	w->lane_fds[0] = w->lane_fds[1] = -1;
+	swallow(p);
+	return rc ? -EPROTO : 0;
+}
+
+/* The plaintext of a PAGES frame, where it will be sealed. Its length, or 0. */
+static size_t encode_pages(struct wire *w, const struct record *rec, uint8_t *plain)
+{
+	bool slot = rec->type == RECORD_SLOT;
+	struct page_batch batch;
+	size_t body;
+
+	if (slot ? !w->lane.base || !record_get_slot(rec, &batch) : !record_get_pages(rec, &batch))
+		return 0;
+	if (slot)
+		batch.data = lane_slot(&w->lane);
+	body = codec_encode(&batch, plain + RECORD_HEADER_LEN, RECORD_BODY_MAX);
+	if (!body)
+		return 0;
+	/* An engine that has gone may have left records behind: they are still to be sent. */
+	if (slot && lane_give(&w->lane))
+		log_debug("the engine of the link to %s has gone", w->peer);
+	record_header_put(plain, RECORD_PAGES, (uint32_t)body);
+	return RECORD_HEADER_LEN + body;
 }
 
 /* A record of our engine becomes a frame. */
 static int seal_record(struct wire *w, struct pump *p)
 {
 	struct record rec = {.body = p->in + RECORD_HEADER_LEN};
-	struct page_batch batch;
 	const uint8_t *plain = p->in;
 	size_t len = p->have;
 
@@ -82,19 +121,16 @@ static int seal_record(struct wire *w, struct pump *p)
 		return -EPROTO;
 	if (rec.type == RECORD_PACE)
 		return set_pace(p, &rec);
-	if (!record_allowed_from(w->role, rec.type))
+	if (rec.type == RECORD_LANE)
+		return take_lane(w, p);
+	if (!record_allowed_from(w->role, rec.type) &&
+		!(rec.type == RECORD_SLOT && w->role == ROLE_SOURCE))
 		return -EPROTO;
-	if (rec.type == RECORD_PAGES) {
-		size_t body;
-
-		if (!record_get_pages(&rec, &batch))
+	if (rec.type == RECORD_PAGES || rec.type == RECORD_SLOT) {
+		plain = p->out + CHANNEL_LEN_BYTES;
+		len = encode_pages(w, &rec, p->out + CHANNEL_LEN_BYTES);
+		if (!len)
 			return -EPROTO;
-		body = codec_encode(&batch, w->scratch + RECORD_HEADER_LEN, RECORD_BODY_MAX);
-		if (!body)
-			return -EPROTO;
-		record_header_put(w->scratch, RECORD_PAGES, (uint32_t)body);
-		plain = w->scratch;
-		len = RECORD_HEADER_LEN + body;
 	}
 	p->out_len = channel_seal(&w->seal, plain, len, p->out);
 	if (!p->out_len)
@@ -103,18 +139,43 @@ static int seal_record(struct wire *w, struct pump *p)
 	return 0;
 }
 
+/* A PAGES body for our engine: into the lane, or behind its record when there is none. */
+static ssize_t decode_pages(struct wire *w, const uint8_t *body, size_t len, uint8_t *out)
+{
+	uint8_t *head = out + RECORD_HEADER_LEN;
+	struct page_batch batch;
+	size_t head_len, data_len;
+
+	if (w->lane.base) {
+		if (codec_decode(body, len, &batch, lane_slot(&w->lane)))
+			return -EBADMSG;
+		lane_taken(&w->lane);
+		head_len = record_put_slot(head, RECORD_SLOT_MAX, &batch);
+		record_header_put(out, RECORD_SLOT, (uint32_t)head_len);
+		return (ssize_t)(RECORD_HEADER_LEN + head_len);
+	}
+	/* Its place depends on how many entries come before; beyond them it fits in any case. */
+	if (codec_decode(body, len, &batch, head + RECORD_SLOT_MAX))
+		return -EBADMSG;
+	head_len = record_put_slot(head, RECORD_SLOT_MAX, &batch);
+	data_len = PAGE_BYTES * (size_t)batch.nr_data;
+	memmove(head + head_len, batch.data, data_len);
+	record_header_put(out, RECORD_PAGES, (uint32_t)(head_len + data_len));
+	return (ssize_t)(RECORD_HEADER_LEN + head_len + data_len);
+}
+
 /* A frame of the peer becomes a record for our engine, after its MAC and its kind were checked. */
 static int open_frame(struct wire *w, struct pump *p)
 {
 	enum record_role peer = w->role == ROLE_SOURCE ? ROLE_DESTINATION : ROLE_SOURCE;
-	ssize_t len = channel_open(&w->open, p->in, p->have, w->scratch);
+	uint8_t *plain = p->in + CHANNEL_LEN_BYTES, *out = p->out;
+	ssize_t len = channel_open(&w->open, p->in, p->have, plain);
 	uint32_t type, body_len;
-	uint8_t *out = p->out;
 
 	if (len < 0)
 		return (int)len;
 	w->bytes_in += p->have;
-	if (!record_header_get(w->scratch, &type, &body_len) ||
+	if (!record_header_get(plain, &type, &body_len) ||
 		body_len != (size_t)len - RECORD_HEADER_LEN || !record_allowed_from(peer, type))
 		return -EPROTO;
 	if (!w->up) {
@@ -124,14 +185,12 @@ static int open_frame(struct wire *w, struct pump *p)
 	if (w->role == ROLE_SOURCE)
 		out += put_stats(w, out);
 	if (type == RECORD_PAGES) {
-		len = codec_decode(
-			w->scratch + RECORD_HEADER_LEN, body_len, out + RECORD_HEADER_LEN);
+		len = decode_pages(w, plain + RECORD_HEADER_LEN, body_len, out);
 		if (len < 0)
 			return (int)len;
-		record_header_put(out, RECORD_PAGES, (uint32_t)len);
-		out += RECORD_HEADER_LEN + (size_t)len;
+		out += len;
 	} else {
-		out += put_record(out, type, w->scratch + RECORD_HEADER_LEN, body_len);
+		out += put_record(out, type, plain + RECORD_HEADER_LEN, body_len);
 	}
 	p->out_len = (size_t)(out - p->out);
 	return 0;
@@ -149,16 +208,32 @@ static size_t unit_len(const struct wire *w, const struct pump *p)
 	return record_header_get(p->in, &type, &len) ? RECORD_HEADER_LEN + len : 0;
 }
 
+/* From the engine descriptors may come along, once. */
+static ssize_t read_some(struct wire *w, struct pump *p, void *buf, size_t len)
+{
+	size_t nr_fds = LANE_FDS;
+	ssize_t n;
+
+	if (p == &w->inbound || w->lane.base || w->lane_fds[0] >= 0) {
+		n = read(p->from, buf, len);
+		return n < 0 ? -errno : n;
+	}
+	n = io_recv_fds(p->from, buf, len, w->lane_fds, &nr_fds);
+	for (; nr_fds < LANE_FDS; nr_fds++)
+		w->lane_fds[nr_fds] = -1;
+	return n;
+}
+
 /* Read what is there. 1 = a unit is complete, 0 = not yet, -EPIPE = end of file, -errno. */
-static int pump_fill(const struct wire *w, struct pump *p)
+static int pump_fill(struct wire *w, struct pump *p)
 {
 	while (p->have < p->need) {
-		ssize_t n = read(p->from, p->in + p->have, p->need - p->have);
+		ssize_t n = read_some(w, p, p->in + p->have, p->need - p->have);
 
 		if (n == 0)
 			return p->have ? -ECONNRESET : -EPIPE;
 		if (n < 0)
-			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+			return n == -EAGAIN || n == -EINTR ? 0 : (int)n;
 		p->have += (size_t)n;
 		if (p->have == p->unit_head) {
 			p->need = unit_len(w, p);
@@ -188,6 +263,21 @@ static int pump_drain(struct pump *p)
 	return 0;
 }
 
+/*
+ * At the destination every frame waits for a free slot, so that one with pages finds it. When the
+ * engine has gone nothing more is passed on, but what it said before is.
+ */
+static bool slot_ready(struct wire *w, struct pump *p)
+{
+	int rc = p == &w->inbound && w->role == ROLE_DESTINATION && w->lane.base
+			 ? lane_wait(&w->lane, 0)
+			 : 0;
+
+	p->blocked = rc == -ETIMEDOUT;
+	p->ended |= rc == -EPIPE;
+	return rc == 0;
+}
+
 /* Move this direction on as far as it goes without blocking. */
 static int pump_run(struct wire *w, struct pump *p, int (*turn)(struct wire *, struct pump *))
 {
@@ -200,8 +290,8 @@ static int pump_run(struct wire *w, struct pump *p, int (*turn)(struct wire *, s
 				return rc;
 		}
 		rc = pump_fill(w, p);
-		if (rc <= 0)
-			return rc;
+		if (rc <= 0 || !slot_ready(w, p))
+			return rc < 0 ? rc : 0;
 		rc = turn(w, p);
 		if (rc)
 			return rc;
@@ -228,6 +318,8 @@ static short interest(const struct pump *p, int fd)
 		return 0;
 	if (p->out_len)
 		return p->to == fd && !held_ms(p) ? POLLOUT : 0;
+	if (p->blocked)
+		return 0;
 	return p->from == fd ? POLLIN : 0;
 }
 
@@ -252,7 +344,7 @@ static void linger(struct wire *w)
 
 	shutdown(WIRE_FD_NET, SHUT_WR);
 	while (poll(&p, 1, deadline_poll_ms(deadline)) > 0) {
-		ssize_t n = read(WIRE_FD_NET, w->scratch, RECORD_MAX);
+		ssize_t n = read(WIRE_FD_NET, w->inbound.in, CHANNEL_FRAME_MAX);
 
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
 			break;
@@ -280,8 +372,9 @@ static int link_end(const struct wire *w, int rc, int write_failure, struct erro
 static int wait_for_work(const struct wire *w)
 {
 	const int fd[] = {WIRE_FD_ENGINE, WIRE_FD_NET};
-	struct pollfd fds[2];
 	int held = held_ms(&w->outbound);
+	struct pollfd fds[3] = {
+		[2] = {.fd = w->inbound.blocked ? w->lane.credit : -1, .events = POLLIN}};
 
 	for (int i = 0; i < 2; i++) {
 		fds[i].fd = fd[i];
@@ -290,7 +383,7 @@ static int wait_for_work(const struct wire *w)
 		if (!fds[i].events)
 			fds[i].fd = -1;
 	}
-	return poll(fds, 2, held ? held : -1) < 0 && errno != EINTR ? -errno : 0;
+	return poll(fds, 3, held ? held : -1) < 0 && errno != EINTR ? -errno : 0;
 }
 
 /* A write that fails may have a reason waiting to be read: the link ends when reading ends. */
@@ -351,10 +444,10 @@ static int wire_init(struct wire *w, struct link_setup *setup, struct error *err
 		return error_sys(err, rc, NULL,
 			"lifeboat-wire is started by lifeboat's other programs only");
 	w->role = setup->role;
-	w->scratch = malloc(RECORD_MAX);
-	if (!w->scratch ||
-		pump_init(&w->outbound, WIRE_FD_ENGINE, WIRE_FD_NET, RECORD_MAX, CHANNEL_FRAME_MAX,
-			RECORD_HEADER_LEN) ||
+	w->lane = LANE_INIT;
+	w->lane_fds[0] = w->lane_fds[1] = -1;
+	if (pump_init(&w->outbound, WIRE_FD_ENGINE, WIRE_FD_NET, RECORD_MAX, CHANNEL_FRAME_MAX,
+		    RECORD_HEADER_LEN) ||
 		pump_init(&w->inbound, WIRE_FD_NET, WIRE_FD_ENGINE, CHANNEL_FRAME_MAX, LOCAL_MAX,
 			CHANNEL_LEN_BYTES))
 		return error_set(err, -ENOMEM, NULL, "no memory for lifeboat-wire");

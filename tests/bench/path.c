@@ -62,23 +62,24 @@ static int send_all(struct ends *e, int sock, struct record *rec, struct record_
 	const struct record_round mark = {.round = 0, .pages = pages};
 	struct error *err = &e->shared->why;
 	uint8_t body[32];
-	int rc = 0;
+	struct lane lane;
+	int rc = lane_create(&lane, sock, deadline_in(PATIENCE_MS));
 
-	batch.data = malloc((size_t)PAGE_BATCH_MAX * PAGE_BYTES);
-	if (!batch.data)
-		return -ENOMEM;
 	while (rc == 0 && sent < pages) {
 		uint64_t left = pages - sent;
 
 		batch.nr = batch.nr_data = left < PAGE_BATCH_MAX ? (uint32_t)left : PAGE_BATCH_MAX;
 		for (uint32_t i = 0; i < batch.nr; i++)
 			batch.entry[i] = sent + i;
-		/* The guest may write meanwhile: an engine takes one copy. */
-		memcpy(batch.data, e->memory + sent * PAGE_BYTES, (size_t)batch.nr * PAGE_BYTES);
-		rc = record_write_pages(sock, &batch, deadline_in(PATIENCE_MS));
+		rc = link_room(&lane, &batch.data, deadline_in(PATIENCE_MS));
+		if (rc == 0) {
+			/* The guest may write meanwhile: an engine takes one copy. */
+			memcpy(batch.data, e->memory + sent * PAGE_BYTES,
+				(size_t)batch.nr * PAGE_BYTES);
+			rc = link_send_pages(sock, &lane, &batch, deadline_in(PATIENCE_MS));
+		}
 		sent += batch.nr;
 	}
-	free(batch.data);
 	if (rc == 0)
 		rc = record_write(sock, RECORD_ROUND, body,
 			record_put_round(body, sizeof(body), &mark), deadline_in(PATIENCE_MS));
@@ -119,46 +120,44 @@ static int source(struct ends *e)
 	return rc;
 }
 
-static bool is_zero(const uint8_t *page)
-{
-	return page[0] == 0 && memcmp(page, page + 1, PAGE_BYTES - 1) == 0;
-}
-
 /* As a builder does; memory that was never written needs no zeros. */
-static int build(struct ends *e, const struct record *rec)
+static int build(struct ends *e, const struct record *rec, struct lane *lane)
 {
 	static struct page_batch batch;
+	const uint8_t *page;
 
-	if (!record_get_pages(rec, &batch))
+	if (link_get_pages(rec, lane, &batch))
 		return -EPROTO;
-	for (uint32_t i = 0; i < batch.nr_data; i++) {
-		const uint8_t *page = batch.data + (size_t)i * PAGE_BYTES;
-
-		if (batch.entry[i] >= e->len / PAGE_BYTES)
+	page = batch.data;
+	for (uint32_t i = 0; i < batch.nr; i++) {
+		if (page_pfn(batch.entry[i]) >= e->len / PAGE_BYTES)
 			return -EPROTO;
-		if (!is_zero(page))
-			memcpy(e->copy + batch.entry[i] * PAGE_BYTES, page, PAGE_BYTES);
+		if (!page_has_data(batch.entry[i]))
+			continue;
+		memcpy(e->copy + page_pfn(batch.entry[i]) * PAGE_BYTES, page, PAGE_BYTES);
+		page += PAGE_BYTES;
 	}
-	return 0;
+	return link_done_pages(rec, lane);
 }
 
 static int receive_all(struct ends *e, int sock, struct record *rec)
 {
 	struct error *err = &e->shared->why;
+	struct lane lane;
+	int rc = lane_create(&lane, sock, deadline_in(PATIENCE_MS));
 
-	for (;;) {
-		int rc = link_read(sock, rec, NULL, deadline_in(PATIENCE_MS), err);
+	while (rc == 0) {
+		rc = link_read(sock, rec, NULL, deadline_in(PATIENCE_MS), err);
 
 		if (rc)
 			return rc;
-		if (rec->type == RECORD_PAGES)
-			rc = build(e, rec);
+		if (rec->type == RECORD_PAGES || rec->type == RECORD_SLOT)
+			rc = build(e, rec, &lane);
 		else if (rec->type == RECORD_ROUND)
 			return record_write(sock, RECORD_ROUND_ACK, rec->body, rec->len,
 				deadline_in(PATIENCE_MS));
-		if (rc)
-			return rc;
 	}
+	return rc;
 }
 
 static int destination(struct ends *e)

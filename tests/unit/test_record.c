@@ -619,7 +619,9 @@ static void test_bad_local_pages(void **state)
 		{1, 2, 0},
 		{1, 1, UINT64_C(5) << PAGE_TYPE_SHIFT},
 		{1, 1, UINT64_C(8) << PAGE_TYPE_SHIFT},
-		{1, 1, UINT64_C(1) << 52},
+		{1, 1, PAGE_ZERO}, /* it is not in the data */
+		{1, 0, PAGE_ZERO | UINT64_C(15) << PAGE_TYPE_SHIFT},
+		{1, 1, UINT64_C(1) << 53},
 		{1, 1, UINT64_C(1) << 59},
 	};
 	static uint8_t body[16 + 2 * PAGE_BYTES];

@@ -451,7 +451,7 @@ static int hook_suspended(void *ctx)
 }
 
 static const struct hv_save_hooks hooks = {
-	hook_head, hook_pages, hook_round, hook_suspending, hook_suspended, hook_tail};
+	NULL, hook_head, hook_pages, hook_round, hook_suspending, hook_suspended, hook_tail};
 
 static int save(struct log *l)
 {

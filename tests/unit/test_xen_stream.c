@@ -317,7 +317,7 @@ static int pass_pages(void *ctx, struct page_batch *batch)
 	return p->out ? xen_writer_pages(&p->writer, batch, &p->err) : 0;
 }
 
-static const struct xen_sink sink = {pass_head, pass_mark, pass_pages, pass_tail};
+static const struct xen_sink sink = {pass_head, pass_mark, NULL, pass_pages, pass_tail};
 static const struct xen_stream_limits no_limits;
 
 static int pass_run(struct pass *p, const uint8_t *in, size_t len, bool rewrite)
@@ -565,8 +565,9 @@ static void test_pages_refused(void **state)
 	} bad[] = {
 		{UINT64_C(5) << 60, XEN_GUEST_PV}, /* reserved types */
 		{UINT64_C(8) << 60, XEN_GUEST_PV},
-		{UINT64_C(1) << 52, XEN_GUEST_HVM}, /* reserved bits */
-		{UINT64_C(1) << 60, XEN_GUEST_HVM}, /* page tables without PV */
+		{UINT64_C(1) << 53, XEN_GUEST_HVM},		  /* reserved bits */
+		{UINT64_C(0xf) << 60 | PAGE_ZERO, XEN_GUEST_HVM}, /* zeros where nothing is */
+		{UINT64_C(1) << 60, XEN_GUEST_HVM},		  /* page tables without PV */
 		{UINT64_C(9) << 60, XEN_GUEST_HVM},
 		{LAST_PFN + 1, XEN_GUEST_PV}, /* beyond the p2m */
 		{0x8001, XEN_GUEST_HVM},      /* beyond what this host takes */
@@ -705,6 +706,49 @@ static void test_oversize_record(void **state)
 	free(im.bytes);
 }
 
+static uint8_t kept[8 * PAGE_BYTES];
+static size_t kept_len;
+
+static int keep_bytes(void *ctx, struct iovec *iov, size_t nr)
+{
+	(void)ctx;
+	for (kept_len = 0; nr; nr--, iov++) {
+		memcpy(kept + kept_len, iov->iov_base, iov->iov_len);
+		kept_len += iov->iov_len;
+	}
+	return 0;
+}
+
+/* Zero pages that are only marked become the same bytes as zero pages that are there. */
+static void test_marked_zero_pages(void **state)
+{
+	static uint8_t data[5 * PAGE_BYTES], want[sizeof(kept)];
+	struct page_batch batch = {.nr = 6, .nr_data = 5, .data = data};
+	struct xen_writer w = {.phase = XEN_WRITER_PAGES, .write = keep_bytes};
+	struct error err = ERROR_INIT;
+	size_t want_len;
+
+	(void)state;
+	for (uint32_t i = 0; i < 6; i++)
+		batch.entry[i] = 0x100 + i;
+	batch.entry[3] |= UINT64_C(0xf) << PAGE_TYPE_SHIFT;
+	memset(data, 7, PAGE_BYTES);			      /* entry 0; 1 and 2 are zero */
+	memset(data + 3 * (size_t)PAGE_BYTES, 9, PAGE_BYTES); /* entry 4; 5 is zero */
+	assert_int_equal(xen_writer_pages(&w, &batch, &err), 0);
+	want_len = kept_len;
+	memcpy(want, kept, want_len);
+	memcpy(data + PAGE_BYTES, data + 3 * (size_t)PAGE_BYTES, PAGE_BYTES);
+	batch.nr_data = 2;
+	batch.entry[1] |= PAGE_ZERO;
+	batch.entry[2] |= PAGE_ZERO;
+	batch.entry[5] |= PAGE_ZERO;
+	assert_int_equal(xen_writer_pages(&w, &batch, &err), 0);
+	assert_int_equal(kept_len, want_len);
+	assert_memory_equal(kept, want, want_len);
+	batch.nr_data = 3;
+	assert_int_equal(xen_writer_pages(&w, &batch, &err), -EPROTO);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -719,6 +763,7 @@ int main(void)
 		cmocka_unit_test(test_headers_refused),
 		cmocka_unit_test(test_p2m_bomb),
 		cmocka_unit_test(test_oversize_record),
+		cmocka_unit_test(test_marked_zero_pages),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

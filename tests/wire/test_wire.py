@@ -6,6 +6,7 @@ The program under test is build/lifeboat-wire itself, with a socket pair in plac
 a TCP connection (descriptor 4). What the engine says is migrate/record.h's local form; what goes over
 TCP is docs/wire-format.md's, as peer.py knows it.
 """
+import mmap
 import os
 import random
 import signal
@@ -27,8 +28,9 @@ while os.open("/dev/null", os.O_RDWR) < 16:
     pass
 
 WIRE = os.path.abspath(os.path.join(sys.argv.pop(1) if len(sys.argv) > 1 else "build", "lifeboat-wire"))
-SETUP, LINK_UP, LINK_DOWN, STATS = 0x1000, 0x1001, 0x1002, 0x1003
-LOCAL = {LINK_UP: "LINK_UP", LINK_DOWN: "LINK_DOWN", STATS: "STATS"}
+ZERO = 1 << 52
+SETUP, LINK_UP, LINK_DOWN, STATS, PACE, LANE, SLOT = range(0x1000, 0x1007)
+LOCAL = {LINK_UP: "LINK_UP", LINK_DOWN: "LINK_DOWN", STATS: "STATS", SLOT: "SLOT"}
 HAVE_AES = " aes " in open("/proc/cpuinfo", encoding="ascii", errors="replace").read()
 CIPHERS = (CHACHA, AES) if HAVE_AES else (CHACHA,)
 MARKER = b"the guest's own secret, to be found by nobody on the way"
@@ -144,11 +146,20 @@ def local_pages(entries, pages):
 
 
 def local_pages_get(body):
+    """A zero page is marked with bit 52 of its entry and has no bytes."""
     nr, data = struct.unpack_from("<II", body)
     at = 8 + 8 * nr
     assert len(body) == at + data * PAGE
-    return (list(struct.unpack_from(f"<{nr}Q", body, 8)),
-            [body[at + i * PAGE:at + (i + 1) * PAGE] for i in range(data)])
+    entries, pages = [], []
+    for entry in struct.unpack_from(f"<{nr}Q", body, 8):
+        entries.append(entry & ~ZERO)
+        if entry & ZERO:
+            pages.append(bytes(PAGE))
+        elif peer.has_contents(entry):
+            pages.append(body[at:at + PAGE])
+            at += PAGE
+    assert at == len(body)
+    return entries, pages
 
 
 class WireTest(unittest.TestCase):
@@ -252,6 +263,8 @@ class Talk(WireTest):
             name, body = self.wire.get()
             busy.result()
             self.assertEqual(name, "PAGES")
+            if kind is None:  # a raw page of zeros is passed on as it came
+                self.assertEqual(struct.unpack_from("<I", body, 4)[0], sum(page != bytes(PAGE) for page in pages))
             self.assertTrue(local_pages_get(body) == (entries, pages))
 
     def test_cipher_by_rate(self):
@@ -305,6 +318,126 @@ class Talk(WireTest):
         self.assertEqual(peer.reason_get(conn.expect("REFUSED"))["what"], "no room")
         with self.assertRaises(peer.Ended):
             conn.receive()
+
+
+class Lane(WireTest):
+    """Contents of pages in memory that engine and lifeboat-wire share (migrate/lane.h)."""
+    SLOTS, SLOT_BYTES = 4, 256 * PAGE
+
+    def lane(self, nr_fds=2, size=SLOTS * SLOT_BYTES):
+        memory = os.memfd_create("lane")
+        os.ftruncate(memory, size)
+        self.memory = mmap.mmap(memory, self.SLOTS * self.SLOT_BYTES) if size else None
+        self.credit, theirs = socket.socketpair()
+        self.credit.settimeout(10)
+        fds = [memory, theirs.fileno()][:nr_fds]
+        head = struct.pack("<II", LANE, 0)
+        socket.send_fds(self.wire.engine, [head[:1]], fds)
+        self.wire.engine.sendall(head[1:])
+        os.close(memory)
+        theirs.close()
+
+    def test_source(self):
+        rnd = random.Random(3)
+        conn = self.connect(SOURCE)
+        self.wire.get()
+        self.lane()
+        batches = [random_batch(rnd, n) for n in (1, 256, 3, 200, 256, 7, 256)]
+
+        def engine():
+            for i, (entries, pages) in enumerate(batches):
+                if i >= self.SLOTS:
+                    self.credit.recv(1)
+                at = i % self.SLOTS * self.SLOT_BYTES
+                # Every second batch says which of its pages are zero instead of showing them.
+                mark = [i % 2 and page == bytes(PAGE) for page in pages]
+                data = [page for page, marked in zip(pages, mark) if not marked]
+                self.memory[at:at + len(data) * PAGE] = b"".join(data)
+                marks = iter(mark)
+                marked = [e | (ZERO if peer.has_contents(e) and next(marks) else 0) for e in entries]
+                self.wire.put(SLOT, struct.pack("<II", len(entries), len(data)) +
+                              b"".join(struct.pack("<Q", e) for e in marked))
+
+        busy = in_thread(engine)
+        for entries, pages in batches:
+            self.assertTrue(conn.expect("PAGES")[:2] == (entries, pages))
+        busy.result()
+        for _ in range(self.SLOTS):  # one for each, and no more
+            self.assertEqual(len(self.credit.recv(1)), 1)
+        self.credit.setblocking(False)
+        self.assertRaises(BlockingIOError, self.credit.recv, 1)
+
+    def slots(self, conn, batches):
+        """As a destination: offer, take the lane, then send so many batches."""
+        conn.send("OFFER", b"x")
+        self.assertEqual([self.wire.get()[0] for _ in range(2)], ["LINK_UP", "OFFER"])
+        self.lane()
+        self.wire.put(TYPES["ACCEPT"])
+        conn.expect("ACCEPT")
+
+        def source():
+            for entries, pages in batches:
+                conn.send("PAGES", peer.encode_pages(entries, pages))
+            conn.send("TAIL", b"t")
+
+        return in_thread(source)
+
+    def slot(self, i):
+        name, body = self.wire.get()
+        self.assertEqual(name, "SLOT")
+        nr, data = struct.unpack_from("<II", body)
+        at = i % self.SLOTS * self.SLOT_BYTES
+        return local_pages_get(body + self.memory[at:at + data * PAGE]), nr
+
+    def test_destination(self):
+        rnd = random.Random(4)
+        batches = [random_batch(rnd, n) for n in (256, 1, 30, 256, 256, 2)]
+        conn = self.connect(DESTINATION)
+        busy = self.slots(conn, batches)
+        for i in range(self.SLOTS):
+            self.assertTrue(self.slot(i)[0] == batches[i])
+        self.wire.engine.settimeout(0.3)
+        with self.assertRaises(TimeoutError):  # no slot is free: nothing may overwrite what is being read
+            self.wire.get()
+        self.wire.engine.settimeout(30)
+        for i in range(self.SLOTS, len(batches)):
+            self.credit.send(b"x")
+            self.assertTrue(self.slot(i)[0] == batches[i])
+        self.credit.send(b"x")
+        self.assertEqual(self.wire.get(), ("TAIL", b"t"))
+        busy.result()
+
+    def test_engine_goes_while_no_slot_is_free(self):
+        """Its last word is still passed on."""
+        conn = self.connect(DESTINATION)
+        self.slots(conn, [random_batch(random.Random(5), 256)] * 6)
+        for i in range(self.SLOTS):
+            self.slot(i)
+        self.wire.put(TYPES["REFUSED"], peer.reason_put("no room"))
+        self.wire.engine.close()
+        self.credit.close()
+        self.assertEqual(peer.reason_get(conn.expect("REFUSED"))["what"], "no room")
+        self.assertIsNotNone(self.wire.process.wait(10))
+
+    def test_bad_lanes(self):
+        entry = struct.pack("<IIQ", 1, 1, 5)
+        for how in ("no memory", "one descriptor", "twice", "slot without lane", "slot as destination"):
+            with self.subTest(how=how):
+                conn = self.connect(DESTINATION if how == "slot as destination" else SOURCE)
+                if how == "no memory":
+                    self.wire.put(LANE)
+                elif how == "one descriptor":
+                    self.lane(nr_fds=1)
+                elif how == "twice":
+                    self.lane()
+                    self.lane()
+                elif how == "slot without lane":
+                    self.wire.put(SLOT, entry)
+                else:
+                    self.lane()
+                    self.wire.put(SLOT, entry)
+                self.assertEqual(conn.wait_end(8), b"")
+                self.wire.close()
 
 
 class Ends(WireTest):
