@@ -3,16 +3,78 @@
 
 #include <errno.h>
 #include <lz4.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DESCRIPTOR_LEN 4u
 #define LZ4_WORTH      (PAGE_BYTES - PAGE_BYTES / 32) /* a smaller gain is not worth unpacking */
-#define LZ4_HURRY      2			      /* LZ4's acceleration */
+#define DELTA_WORTH    (PAGE_BYTES / 2)		      /* a larger delta is tried as LZ4 instead */
+#define STALE_ROUNDS   2u /* a place of no use for so long may go to another page */
 
-static void put_descriptor(struct wire_writer *w, enum page_kind kind, size_t len)
+void codec_dispose(struct codec *c)
+{
+	free(c->kept);
+	free(c->pages);
+	free(c->used);
+	*c = (struct codec){0};
+}
+
+void codec_round(struct codec *c)
+{
+	c->round++;
+}
+
+/* Room for the versions that are kept; the system gives memory only to those that are written. */
+static bool have_places(struct codec *c)
+{
+	if (c->kept)
+		return true;
+	c->kept = calloc(CODEC_KEPT_PAGES, sizeof(c->kept[0]));
+	c->used = calloc(CODEC_KEPT_PAGES, sizeof(c->used[0]));
+	c->pages = malloc((size_t)CODEC_KEPT_PAGES * PAGE_BYTES);
+	if (c->kept && c->used && c->pages)
+		return true;
+	codec_dispose(c);
+	return false;
+}
+
+static size_t place_of(uint64_t pfn)
+{
+	return (size_t)(pfn % CODEC_KEPT_PAGES);
+}
+
+/* The version of a page that is kept, or NULL. */
+static uint8_t *kept_version(const struct codec *c, uint64_t pfn)
+{
+	size_t place = place_of(pfn);
+
+	return c->kept && c->kept[place] == pfn + 1 ? c->pages + place * PAGE_BYTES : NULL;
+}
+
+static void keep(struct codec *c, uint64_t pfn, const uint8_t *page)
+{
+	size_t place = place_of(pfn);
+
+	c->kept[place] = pfn + 1;
+	c->used[place] = c->round;
+	memcpy(c->pages + place * PAGE_BYTES, page, PAGE_BYTES);
+}
+
+/* Pages that take each other's place in turns would help neither. */
+static bool worth_keeping(struct codec *c, uint64_t pfn)
+{
+	size_t place = place_of(pfn);
+
+	if (c->round == 0 || !have_places(c))
+		return false;
+	return !c->kept[place] || c->kept[place] == pfn + 1 ||
+	       c->round - c->used[place] >= STALE_ROUNDS;
+}
+
+static void put_descriptor(struct wire_writer *w, enum page_kind kind, unsigned flags, size_t len)
 {
 	wire_put_u8(w, (uint8_t)kind);
-	wire_put_u8(w, 0);
+	wire_put_u8(w, (uint8_t)flags);
 	wire_put_u16(w, (uint16_t)len);
 }
 
@@ -33,32 +95,83 @@ static bool looks_compressible(const uint8_t *page)
 	return pairs > PAIRS_OF_NOISE;
 }
 
-/* Append one page's body and its descriptor. */
-static void encode_page(const uint8_t *page, struct wire_writer *desc, struct wire_writer *bodies)
+static void xor_pages(uint8_t *out, const uint8_t *a, const uint8_t *b)
 {
-	int packed = 0;
+	for (size_t i = 0; i < PAGE_BYTES; i += 8) {
+		uint64_t x, y;
+
+		memcpy(&x, a + i, 8);
+		memcpy(&y, b + i, 8);
+		x ^= y;
+		memcpy(out + i, &x, 8);
+	}
+}
+
+/* Compress to where the next body goes, if it gets smaller than `worth`. The length or 0. */
+static size_t pack(const uint8_t *page, struct wire_writer *bodies, size_t worth)
+{
+	int room = (int)(bodies->left < worth ? bodies->left : worth), packed;
+
+	if (!looks_compressible(page))
+		return 0;
+	packed = LZ4_compress_default((const char *)page, (char *)bodies->p, PAGE_BYTES, room);
+	if (packed <= 0)
+		return 0;
+	bodies->p += packed;
+	bodies->left -= (size_t)packed;
+	return (size_t)packed;
+}
+
+/* Tell it by what changed since the version that is kept, if that is short. */
+static bool encode_change(struct codec *c, uint64_t pfn, const uint8_t *page,
+	struct wire_writer *desc, struct wire_writer *bodies)
+{
+	uint8_t *old = kept_version(c, pfn), change[PAGE_BYTES];
+	size_t len;
+
+	if (!old)
+		return false;
+	c->used[place_of(pfn)] = c->round;
+	xor_pages(change, page, old);
+	if (page_is_zero(change)) {
+		put_descriptor(desc, PAGE_KIND_SAME, 0, 0);
+		return true;
+	}
+	len = pack(change, bodies, DELTA_WORTH);
+	if (!len)
+		return false;
+	put_descriptor(desc, PAGE_KIND_DELTA, 0, len);
+	memcpy(old, page, PAGE_BYTES);
+	return true;
+}
+
+/* Append one page's body and its descriptor. */
+static void encode_page(struct codec *c, uint64_t pfn, const uint8_t *page,
+	struct wire_writer *desc, struct wire_writer *bodies)
+{
+	unsigned flags = 0;
+	size_t len;
 
 	if (page_is_zero(page)) {
-		put_descriptor(desc, PAGE_KIND_ZERO, 0);
+		put_descriptor(desc, PAGE_KIND_ZERO, 0, 0);
 		return;
 	}
-	if (looks_compressible(page)) {
-		int room = bodies->left < LZ4_WORTH ? (int)bodies->left : (int)LZ4_WORTH;
-
-		packed = LZ4_compress_fast(
-			(const char *)page, (char *)bodies->p, PAGE_BYTES, room, LZ4_HURRY);
+	if (encode_change(c, pfn, page, desc, bodies))
+		return;
+	if (worth_keeping(c, pfn)) {
+		keep(c, pfn, page);
+		flags = CODEC_KEEP;
 	}
-	if (packed > 0) {
-		put_descriptor(desc, PAGE_KIND_LZ4, (size_t)packed);
-		bodies->p += packed;
-		bodies->left -= (size_t)packed;
+	len = pack(page, bodies, LZ4_WORTH);
+	if (len) {
+		put_descriptor(desc, PAGE_KIND_LZ4, flags, len);
 		return;
 	}
-	put_descriptor(desc, PAGE_KIND_RAW, PAGE_BYTES);
+	put_descriptor(desc, PAGE_KIND_RAW, flags, PAGE_BYTES);
 	wire_put_bytes(bodies, page, PAGE_BYTES);
 }
 
-size_t codec_encode(const struct page_batch *batch, uint8_t *out, size_t size)
+size_t codec_encode(struct codec *c, const struct page_batch *batch, uint8_t *out, size_t size)
 {
 	uint32_t contents = batch->nr > PAGE_BATCH_MAX ? 0 : page_batch_contents(batch),
 		 nr_data = 0;
@@ -74,12 +187,15 @@ size_t codec_encode(const struct page_batch *batch, uint8_t *out, size_t size)
 	desc = wire_writer(out + head, table);
 	bodies = wire_writer(out + head + table, size - head - table);
 	for (uint32_t i = 0; i < batch->nr; i++) {
-		if (!page_has_contents(batch->entry[i]))
+		uint64_t entry = batch->entry[i];
+
+		if (!page_has_contents(entry))
 			continue;
-		if (batch->entry[i] & PAGE_ZERO)
-			put_descriptor(&desc, PAGE_KIND_ZERO, 0);
+		if (entry & PAGE_ZERO)
+			put_descriptor(&desc, PAGE_KIND_ZERO, 0, 0);
 		else if (nr_data < batch->nr_data)
-			encode_page(batch->data + PAGE_BYTES * (size_t)nr_data++, &desc, &bodies);
+			encode_page(c, page_pfn(entry),
+				batch->data + PAGE_BYTES * (size_t)nr_data++, &desc, &bodies);
 		else
 			return 0;
 	}
@@ -88,35 +204,90 @@ size_t codec_encode(const struct page_batch *batch, uint8_t *out, size_t size)
 	return head + table + wire_writer_len(&bodies);
 }
 
-/* What the next page is; its contents, unless zero, go to `page`. False when it is not valid. */
-static bool decode_page(
-	struct wire_reader *desc, struct wire_reader *bodies, uint8_t *page, bool *zero)
+static bool unpack(const uint8_t *body, size_t len, uint8_t *page)
 {
-	unsigned kind = wire_get_u8(desc), reserved = wire_get_u8(desc);
-	size_t len = wire_get_u16(desc);
-	const uint8_t *body = wire_get_bytes(bodies, len);
-
-	*zero = kind == PAGE_KIND_ZERO;
-	if (desc->failed || !body || reserved)
-		return false;
-	switch (kind) {
-	case PAGE_KIND_ZERO:
-		return len == 0;
-	case PAGE_KIND_RAW:
-		if (len != PAGE_BYTES)
-			return false;
-		memcpy(page, body, PAGE_BYTES);
-		return true;
-	case PAGE_KIND_LZ4:
-		return len > 0 && len < PAGE_BYTES &&
-		       LZ4_decompress_safe((const char *)body, (char *)page, (int)len,
-			       PAGE_BYTES) == (int)PAGE_BYTES;
-	default:
-		return false;
-	}
+	return len > 0 && len < PAGE_BYTES &&
+	       LZ4_decompress_safe((const char *)body, (char *)page, (int)len, PAGE_BYTES) ==
+		       (int)PAGE_BYTES;
 }
 
-int codec_decode(const uint8_t *body, size_t len, struct page_batch *batch, uint8_t *data)
+struct descriptor {
+	unsigned kind, flags;
+	const uint8_t *body;
+	size_t len;
+};
+
+/* The contents of a page that is not zero, to `page`. 0, -EBADMSG or -ENOMEM. */
+static int decode_page(struct codec *c, uint64_t pfn, const struct descriptor *d, uint8_t *page)
+{
+	uint8_t *old = kept_version(c, pfn);
+	bool good = false;
+
+	if (d->flags & ~CODEC_KEEP)
+		return -EBADMSG;
+	switch (d->kind) {
+	case PAGE_KIND_RAW:
+		good = d->len == PAGE_BYTES;
+		if (good)
+			memcpy(page, d->body, PAGE_BYTES);
+		break;
+	case PAGE_KIND_LZ4:
+		good = unpack(d->body, d->len, page);
+		break;
+	case PAGE_KIND_SAME:
+		good = !d->flags && old && d->len == 0;
+		if (good)
+			memcpy(page, old, PAGE_BYTES);
+		break;
+	case PAGE_KIND_DELTA:
+		good = !d->flags && old && unpack(d->body, d->len, page);
+		if (good) {
+			xor_pages(page, page, old);
+			memcpy(old, page, PAGE_BYTES);
+		}
+		break;
+	}
+	if (!good)
+		return -EBADMSG;
+	if (!d->flags)
+		return 0;
+	if (!have_places(c))
+		return -ENOMEM;
+	keep(c, pfn, page);
+	return 0;
+}
+
+/* All pages of a batch whose entries are known. */
+static int decode_bodies(struct codec *c, struct wire_reader *desc, struct wire_reader *bodies,
+	struct page_batch *batch)
+{
+	for (uint32_t i = 0; i < batch->nr; i++) {
+		struct descriptor d;
+		int rc;
+
+		if (!page_has_contents(batch->entry[i]))
+			continue;
+		d.kind = wire_get_u8(desc);
+		d.flags = wire_get_u8(desc);
+		d.len = wire_get_u16(desc);
+		d.body = wire_get_bytes(bodies, d.len);
+		if (desc->failed || !d.body)
+			return -EBADMSG;
+		if (d.kind == PAGE_KIND_ZERO && !d.flags && !d.len) {
+			batch->entry[i] |= PAGE_ZERO;
+			continue;
+		}
+		rc = decode_page(c, page_pfn(batch->entry[i]), &d,
+			batch->data + PAGE_BYTES * (size_t)batch->nr_data);
+		if (rc)
+			return rc;
+		batch->nr_data++;
+	}
+	return wire_reader_done(bodies) ? 0 : -EBADMSG;
+}
+
+int codec_decode(
+	struct codec *c, const uint8_t *body, size_t len, struct page_batch *batch, uint8_t *data)
 {
 	struct wire_reader r = wire_reader(body, len), desc;
 	uint32_t reserved, contents = 0;
@@ -138,17 +309,5 @@ int codec_decode(const uint8_t *body, size_t len, struct page_batch *batch, uint
 	if (!table)
 		return -EBADMSG;
 	desc = wire_reader(table, DESCRIPTOR_LEN * (size_t)contents);
-	for (uint32_t i = 0; i < batch->nr; i++) {
-		bool zero;
-
-		if (!page_has_contents(batch->entry[i]))
-			continue;
-		if (!decode_page(&desc, &r, data + PAGE_BYTES * (size_t)batch->nr_data, &zero))
-			return -EBADMSG;
-		if (zero)
-			batch->entry[i] |= PAGE_ZERO;
-		else
-			batch->nr_data++;
-	}
-	return wire_reader_done(&r) ? 0 : -EBADMSG;
+	return decode_bodies(c, &desc, &r, batch);
 }

@@ -4,6 +4,7 @@
 #define MIGRATE_WIRE_H
 
 #include "migrate/channel.h"
+#include "migrate/codec.h"
 #include "migrate/lane.h"
 #include "migrate/link.h"
 #include "migrate/pace.h"
@@ -29,6 +30,7 @@ struct wire {
 	struct channel_key seal, open;
 	bool up; /* the peer's first frame was good and the engine knows */
 	uint64_t bytes_out, bytes_in;
+	struct codec codec; /* of the direction in which pages go */
 	struct lane lane;
 	int lane_fds[LANE_FDS]; /* come, but not announced yet; -1 = none */
 	struct pump outbound, inbound;

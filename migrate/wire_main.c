@@ -100,7 +100,7 @@ static size_t encode_pages(struct wire *w, const struct record *rec, uint8_t *pl
 		return 0;
 	if (slot)
 		batch.data = lane_slot(&w->lane);
-	body = codec_encode(&batch, plain + RECORD_HEADER_LEN, RECORD_BODY_MAX);
+	body = codec_encode(&w->codec, &batch, plain + RECORD_HEADER_LEN, RECORD_BODY_MAX);
 	if (!body)
 		return 0;
 	/* An engine that has gone may have left records behind: they are still to be sent. */
@@ -132,6 +132,8 @@ static int seal_record(struct wire *w, struct pump *p)
 		if (!len)
 			return -EPROTO;
 	}
+	if (rec.type == RECORD_ROUND)
+		codec_round(&w->codec);
 	p->out_len = channel_seal(&w->seal, plain, len, p->out);
 	if (!p->out_len)
 		return -EPROTO;
@@ -147,7 +149,7 @@ static ssize_t decode_pages(struct wire *w, const uint8_t *body, size_t len, uin
 	size_t head_len, data_len;
 
 	if (w->lane.base) {
-		if (codec_decode(body, len, &batch, lane_slot(&w->lane)))
+		if (codec_decode(&w->codec, body, len, &batch, lane_slot(&w->lane)))
 			return -EBADMSG;
 		lane_taken(&w->lane);
 		head_len = record_put_slot(head, RECORD_SLOT_MAX, &batch);
@@ -155,7 +157,7 @@ static ssize_t decode_pages(struct wire *w, const uint8_t *body, size_t len, uin
 		return (ssize_t)(RECORD_HEADER_LEN + head_len);
 	}
 	/* Its place depends on how many entries come before; beyond them it fits in any case. */
-	if (codec_decode(body, len, &batch, head + RECORD_SLOT_MAX))
+	if (codec_decode(&w->codec, body, len, &batch, head + RECORD_SLOT_MAX))
 		return -EBADMSG;
 	head_len = record_put_slot(head, RECORD_SLOT_MAX, &batch);
 	data_len = PAGE_BYTES * (size_t)batch.nr_data;

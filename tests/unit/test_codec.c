@@ -8,6 +8,15 @@
 static uint8_t data[PAGE_BATCH_MAX * PAGE_BYTES];
 static uint8_t wire[RECORD_BODY_MAX], local[PAGE_BATCH_MAX * PAGE_BYTES + 16384];
 static struct page_batch batch, got;
+static struct codec sender, receiver;
+
+static int fresh(void **state)
+{
+	(void)state;
+	codec_dispose(&sender);
+	codec_dispose(&receiver);
+	return 0;
+}
 
 /* The pages that memory is made of: empty, text and tables, noise, and the odd corners. */
 static void fill_page(struct test_random *random, uint8_t *page)
@@ -52,7 +61,7 @@ static void fill_batch(struct test_random *random, uint32_t nr)
 static int decode(const uint8_t *body, size_t len)
 {
 	uint8_t *exact = test_exact_copy(body, len);
-	int rc = codec_decode(exact, len, &got, local);
+	int rc = codec_decode(&receiver, exact, len, &got, local);
 
 	free(exact);
 	if (rc)
@@ -113,7 +122,7 @@ static size_t encode_marked(uint8_t *out)
 				PAGE_BYTES);
 		from += PAGE_BYTES;
 	}
-	return codec_encode(&marked, out, RECORD_BODY_MAX);
+	return codec_encode(&sender, &marked, out, RECORD_BODY_MAX);
 }
 
 static void test_round_trip(void **state)
@@ -126,7 +135,7 @@ static void test_round_trip(void **state)
 
 		fill_batch(&random,
 			pass ? 1 + test_random_below(&random, PAGE_BATCH_MAX) : PAGE_BATCH_MAX);
-		len = codec_encode(&batch, wire, sizeof(wire));
+		len = codec_encode(&sender, &batch, wire, sizeof(wire));
 		assert_true(len > 0);
 		check_valid(decode(wire, len));
 		check_same();
@@ -150,21 +159,21 @@ static void test_kinds(void **state)
 
 	(void)state;
 	one_page(page);
-	assert_int_equal(codec_encode(&batch, wire, sizeof(wire)), 20);
+	assert_int_equal(codec_encode(&sender, &batch, wire, sizeof(wire)), 20);
 	assert_memory_equal(wire, "\1\0\0\0\0\0\0\0\x34\x12\0\0\0\0\0\0\1\0\0\0", 20);
 	page[4095] = 1;
 	one_page(page);
-	len = codec_encode(&batch, wire, sizeof(wire));
+	len = codec_encode(&sender, &batch, wire, sizeof(wire));
 	assert_true(len > 20 && len < 100);
 	assert_int_equal(wire[16], PAGE_KIND_LZ4);
 	assert_int_equal(wire[18] | wire[19] << 8, len - 20);
 	test_random_fill(&random, page, sizeof(page));
 	one_page(page);
-	assert_int_equal(codec_encode(&batch, wire, sizeof(wire)), 20 + PAGE_BYTES);
+	assert_int_equal(codec_encode(&sender, &batch, wire, sizeof(wire)), 20 + PAGE_BYTES);
 	assert_memory_equal(wire + 16, "\2\0\0\x10", 4);
 	assert_memory_equal(wire + 20, page, PAGE_BYTES);
 	batch = (struct page_batch){.nr = 1, .entry = {UINT64_C(0xf) << PAGE_TYPE_SHIFT}};
-	assert_int_equal(codec_encode(&batch, wire, sizeof(wire)), 16);
+	assert_int_equal(codec_encode(&sender, &batch, wire, sizeof(wire)), 16);
 }
 
 /* The worst batch there is fits, and in less room encode gives up instead of overrunning. */
@@ -181,23 +190,23 @@ static void test_room(void **state)
 	memset(data, 0, PAGE_BYTES);
 	memset(data + PAGE_BYTES, 7, PAGE_BYTES);
 	test_random_fill(&random, data + 2 * (size_t)PAGE_BYTES, PAGE_BYTES);
-	len = codec_encode(&batch, wire, sizeof(wire));
+	len = codec_encode(&sender, &batch, wire, sizeof(wire));
 	for (size_t size = 0; size < len; size++) {
 		uint8_t *small = malloc(size ? size : 1);
 
-		assert_int_equal(codec_encode(&batch, small, size), 0);
+		assert_int_equal(codec_encode(&sender, &batch, small, size), 0);
 		free(small);
 	}
 	batch = (struct page_batch){.nr = PAGE_BATCH_MAX, .nr_data = PAGE_BATCH_MAX, .data = data};
 	test_random_fill(&random, data, sizeof(data));
-	len = codec_encode(&batch, wire, sizeof(wire));
+	len = codec_encode(&sender, &batch, wire, sizeof(wire));
 	assert_int_equal(len, 8 + (8 + 4 + PAGE_BYTES) * (size_t)PAGE_BATCH_MAX);
 	check_valid(decode(wire, len));
 	batch.nr = PAGE_BATCH_MAX + 1;
-	assert_int_equal(codec_encode(&batch, wire, sizeof(wire)), 0);
+	assert_int_equal(codec_encode(&sender, &batch, wire, sizeof(wire)), 0);
 	batch.nr = 1;
 	batch.nr_data = 2;
-	assert_int_equal(codec_encode(&batch, wire, sizeof(wire)), 0);
+	assert_int_equal(codec_encode(&sender, &batch, wire, sizeof(wire)), 0);
 }
 
 /* Three pages, one of each kind: every truncation and every changed byte is refused or harmless. */
@@ -214,7 +223,7 @@ static size_t small_batch(void)
 	for (unsigned i = 0; i < PAGE_BYTES; i += 8)
 		data[PAGE_BYTES + i] = (uint8_t)i;
 	test_random_fill(&random, data + 2 * (size_t)PAGE_BYTES, PAGE_BYTES);
-	return codec_encode(&batch, wire, sizeof(wire));
+	return codec_encode(&sender, &batch, wire, sizeof(wire));
 }
 
 static void test_truncated(void **state)
@@ -272,12 +281,15 @@ static void test_descriptors(void **state)
 			bool good = (kind == PAGE_KIND_ZERO && len == 0) ||
 				    (kind == PAGE_KIND_RAW && len == PAGE_BYTES);
 
-			put_one(&w, 0, kind, 0, len);
-			wire_put_bytes(&w, page, len);
-			assert_int_equal(decode(wire, wire_writer_len(&w)) > 0, good);
-			put_one(&w, 0, kind, 1, len);
-			wire_put_bytes(&w, page, len);
-			assert_int_equal(decode(wire, wire_writer_len(&w)), -EBADMSG);
+			for (unsigned flags = 0; flags < 256; flags++) {
+				/* Nothing is kept yet: to keep it makes SAME and DELTA possible. */
+				fresh(NULL);
+				put_one(&w, 0, kind, flags, len);
+				wire_put_bytes(&w, page, len);
+				assert_int_equal(decode(wire, wire_writer_len(&w)) > 0,
+					good && (flags == 0 || (flags == CODEC_KEEP &&
+								       kind == PAGE_KIND_RAW)));
+			}
 		}
 	put_one(&w, 0, PAGE_KIND_ZERO, 0, 0);
 	wire[4] = 1; /* reserved field of the batch */
@@ -346,6 +358,124 @@ static void test_counts(void **state)
 	}
 }
 
+/* What a guest does to a page between two rounds. */
+static void change_page(struct test_random *random, uint8_t *page)
+{
+	switch (test_random_below(random, 8)) {
+	case 0: /* written, but the same again */
+		break;
+	case 1: /* all of it */
+		fill_page(random, page);
+		break;
+	default: /* a few words */
+		for (uint32_t i = test_random_below(random, 40); i; i--)
+			page[test_random_below(random, PAGE_BYTES)] =
+				(uint8_t)test_random_next(random);
+	}
+}
+
+/*
+ * A guest's memory sent over and over while it changes, more pages than there are places for, each
+ * batch decoded as it comes: what was decoded is what was sent, whatever happened before.
+ */
+static void test_rounds(void **state)
+{
+	enum { PAGES = 600 };
+	static uint8_t memory[PAGES][PAGE_BYTES];
+	struct test_random random = TEST_RANDOM(12);
+	unsigned kinds[PAGE_KIND_DELTA + 1] = {0};
+
+	(void)state;
+	for (unsigned i = 0; i < PAGES; i++)
+		fill_page(&random, memory[i]);
+	for (unsigned round = 0; round < 12; round++) {
+		for (unsigned batches = 0; batches < 8; batches++) {
+			batch = (struct page_batch){.nr = 100, .nr_data = 100, .data = data};
+			for (uint32_t i = 0; i < 100; i++) {
+				uint32_t n = test_random_below(&random, PAGES);
+
+				change_page(&random, memory[n]);
+				/* Half of them share their places with the other half. */
+				batch.entry[i] =
+					n < PAGES / 2 ? n : n - PAGES / 2 + CODEC_KEPT_PAGES;
+				memcpy(data + PAGE_BYTES * (size_t)i, memory[n], PAGE_BYTES);
+			}
+			check_valid(
+				decode(wire, codec_encode(&sender, &batch, wire, sizeof(wire))));
+			check_same();
+			for (uint32_t i = 0; i < 100; i++)
+				kinds[wire[TABLE_AT(100) + 4 * i]]++;
+		}
+		if (round == 0) /* the first round costs nothing extra */
+			assert_null(sender.kept);
+		codec_round(&sender);
+	}
+	for (unsigned kind = PAGE_KIND_ZERO; kind <= PAGE_KIND_DELTA; kind++)
+		assert_true(kinds[kind] > 20);
+}
+
+/* A few changed words of noise: as a delta a fraction of the page. */
+static void test_delta_is_small(void **state)
+{
+	struct test_random random = TEST_RANDOM(13);
+	uint8_t page[PAGE_BYTES];
+
+	(void)state;
+	test_random_fill(&random, page, sizeof(page));
+	one_page(page);
+	assert_int_equal(codec_encode(&sender, &batch, wire, sizeof(wire)), 20 + PAGE_BYTES);
+	assert_int_equal(wire[17], 0);
+	codec_round(&sender);
+	assert_int_equal(codec_encode(&sender, &batch, wire, sizeof(wire)), 20 + PAGE_BYTES);
+	assert_int_equal(wire[17], CODEC_KEEP);
+	assert_int_equal(codec_encode(&sender, &batch, wire, sizeof(wire)), 20);
+	assert_int_equal(wire[16], PAGE_KIND_SAME);
+	for (unsigned i = 0; i < 5; i++)
+		page[800 * i] ^= 0x55;
+	one_page(page);
+	assert_in_range(codec_encode(&sender, &batch, wire, sizeof(wire)), 21, 20 + 120);
+	assert_int_equal(wire[16], PAGE_KIND_DELTA);
+	/* Zero it, and go on from the last version that was told. */
+	memset(page, 0, sizeof(page));
+	one_page(page);
+	assert_int_equal(codec_encode(&sender, &batch, wire, sizeof(wire)), 20);
+}
+
+/* A sender that speaks of a version which is not kept. */
+static void test_lies_about_versions(void **state)
+{
+	struct wire_writer w;
+	uint8_t page[PAGE_BYTES] = {1};
+	size_t len;
+
+	(void)state;
+	put_one(&w, 5, PAGE_KIND_SAME, 0, 0);
+	assert_int_equal(decode(wire, wire_writer_len(&w)), -EBADMSG);
+	put_one(&w, 5, PAGE_KIND_RAW, CODEC_KEEP, PAGE_BYTES);
+	wire_put_bytes(&w, page, PAGE_BYTES);
+	assert_int_equal(decode(wire, wire_writer_len(&w)), 1);
+	for (unsigned flags = 0; flags < 3; flags++) {
+		put_one(&w, 5, PAGE_KIND_SAME, flags, 0);
+		assert_int_equal(decode(wire, wire_writer_len(&w)), flags ? -EBADMSG : 1);
+	}
+	assert_memory_equal(local, page, PAGE_BYTES);
+	put_one(&w, 5, PAGE_KIND_SAME, 0, 1);
+	wire_put_u8(&w, 0);
+	assert_int_equal(decode(wire, wire_writer_len(&w)), -EBADMSG);
+	/* The same place, another page. */
+	put_one(&w, 5 + CODEC_KEPT_PAGES, PAGE_KIND_SAME, 0, 0);
+	assert_int_equal(decode(wire, wire_writer_len(&w)), -EBADMSG);
+	/* A delta that is none. */
+	for (len = 0; len < 40; len++) {
+		put_one(&w, 5, PAGE_KIND_DELTA, 0, len);
+		wire_put_bytes(&w, page, len);
+		assert_int_equal(decode(wire, wire_writer_len(&w)), -EBADMSG);
+	}
+	put_one(&w, 5, PAGE_KIND_SAME, 0, 0);
+	assert_int_equal(decode(wire, wire_writer_len(&w)), 1);
+	assert_memory_equal(local, page, PAGE_BYTES);
+}
+
 /* Every byte of a page counts, wherever it is. */
 static void test_zero(void **state)
 {
@@ -372,12 +502,12 @@ static void test_worth_trying(void **state)
 	for (int pass = 0; pass < 500; pass++) {
 		test_random_fill(&random, page, sizeof(page));
 		one_page(page);
-		codec_encode(&batch, wire, sizeof(wire));
+		assert_true(codec_encode(&sender, &batch, wire, sizeof(wire)) > 20);
 		assert_int_equal(wire[16], PAGE_KIND_RAW);
 		for (unsigned i = 0; i < PAGE_BYTES; i++)
 			page[i] = (uint8_t)(i % 3 ? page[i] & 7 : 0);
 		one_page(page);
-		codec_encode(&batch, wire, sizeof(wire));
+		assert_true(codec_encode(&sender, &batch, wire, sizeof(wire)) > 20);
 		assert_int_equal(wire[16], PAGE_KIND_LZ4);
 	}
 }
@@ -385,18 +515,21 @@ static void test_worth_trying(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),
-		cmocka_unit_test(test_kinds),
-		cmocka_unit_test(test_room),
-		cmocka_unit_test(test_truncated),
-		cmocka_unit_test(test_changed),
-		cmocka_unit_test(test_descriptors),
-		cmocka_unit_test(test_entries),
-		cmocka_unit_test(test_wrong_inflated_size),
-		cmocka_unit_test(test_counts),
-		cmocka_unit_test(test_zero),
-		cmocka_unit_test(test_worth_trying),
+		cmocka_unit_test_setup(test_round_trip, fresh),
+		cmocka_unit_test_setup(test_kinds, fresh),
+		cmocka_unit_test_setup(test_room, fresh),
+		cmocka_unit_test_setup(test_truncated, fresh),
+		cmocka_unit_test_setup(test_changed, fresh),
+		cmocka_unit_test_setup(test_descriptors, fresh),
+		cmocka_unit_test_setup(test_entries, fresh),
+		cmocka_unit_test_setup(test_wrong_inflated_size, fresh),
+		cmocka_unit_test_setup(test_counts, fresh),
+		cmocka_unit_test_setup(test_zero, fresh),
+		cmocka_unit_test_setup(test_worth_trying, fresh),
+		cmocka_unit_test_setup(test_rounds, fresh),
+		cmocka_unit_test_setup(test_delta_is_small, fresh),
+		cmocka_unit_test_setup(test_lies_about_versions, fresh),
 	};
 
-	return cmocka_run_group_tests_name("codec", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("codec", tests, NULL, fresh);
 }

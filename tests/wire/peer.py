@@ -39,7 +39,8 @@ KINDS = {
     19: ("PROBE", DESTINATION), 20: ("PROBED", SOURCE), 21: ("ADDRESSES", SOURCE), 22: ("PLACE", DESTINATION),
 }
 TYPES = {name: number for number, (name, _) in KINDS.items()}
-PAGE_KINDS = {1: "zero", 2: "raw", 3: "lz4"}
+PAGE_KINDS = {1: "zero", 2: "raw", 3: "lz4", 4: "same", 5: "delta"}
+KEPT = 16384
 EMPTY_TYPES = (13, 14, 15)
 
 
@@ -207,23 +208,44 @@ def encode_pages(entries, pages, kind=None):
     return struct.pack("<II", len(entries), 0) + b"".join(struct.pack("<Q", e) for e in entries) + table + bodies
 
 
-def decode_page(kind, body):
+def xor(a, b):
+    return (int.from_bytes(a, "little") ^ int.from_bytes(b, "little")).to_bytes(PAGE, "little")
+
+
+def inflate(body):
+    try:
+        return lz4.block.decompress(body, uncompressed_size=PAGE) if 0 < len(body) < PAGE else b""
+    except lz4.block.LZ4BlockError as e:
+        raise Refused(f"a bad LZ4 block: {e}") from e
+
+
+def decode_page(pfn, kind, keep, body, kept):
+    """`kept` is a dictionary of this connection: place -> (page number, contents)."""
+    place = pfn % KEPT
+    old = kept[place][1] if kept.get(place, (None,))[0] == pfn else None
+    page = b""
+    if keep > 1 or (keep and kind not in (2, 3)):
+        raise Refused(f"a page of kind {kind} that is to be kept")
     if kind == 1 and not body:
         return bytes(PAGE)
-    if kind == 2 and len(body) == PAGE:
-        return body
-    if kind == 3 and 0 < len(body) < PAGE:
-        try:
-            page = lz4.block.decompress(body, uncompressed_size=PAGE)
-        except lz4.block.LZ4BlockError as e:
-            raise Refused(f"a bad LZ4 block: {e}") from e
-        if len(page) == PAGE:
-            return page
-    raise Refused(f"a page of kind {kind} with {len(body)} bytes")
+    if kind == 2:
+        page = body
+    elif kind == 3:
+        page = inflate(body)
+    elif kind == 4 and old and not body:
+        page = old
+    elif kind == 5 and old:
+        page = inflate(body)
+        page = xor(page, old) if len(page) == PAGE else b""
+    if len(page) != PAGE:
+        raise Refused(f"a page of kind {kind} with {len(body)} bytes")
+    if keep or kind == 5:
+        kept[place] = (pfn, page)
+    return page
 
 
-def decode_pages(body):
-    """-> entries, pages, kinds; strict."""
+def decode_pages(body, kept):
+    """-> entries, pages, kinds; strict. `kept` as in decode_page."""
     if len(body) < 8:
         raise Refused("PAGES too short")
     nr, reserved = struct.unpack_from("<II", body)
@@ -239,11 +261,11 @@ def decode_pages(body):
     if len(body) < bodies:
         raise Refused("descriptors cut off")
     pages, kinds = [], []
-    for i in range(data):
-        kind, zero, length = struct.unpack_from("<BBH", body, at + 4 * i)
-        if zero or bodies + length > len(body):
+    for i, entry in enumerate(filter(has_contents, entries)):
+        kind, keep, length = struct.unpack_from("<BBH", body, at + 4 * i)
+        if bodies + length > len(body):
             raise Refused("a bad descriptor")
-        pages.append(decode_page(kind, body[bodies:bodies + length]))
+        pages.append(decode_page(entry & (1 << 52) - 1, kind, keep, body[bodies:bodies + length], kept))
         kinds.append(PAGE_KINDS[kind])
         bodies += length
     if bodies != len(body):
@@ -385,7 +407,8 @@ class Connection:
         self.raw = bytearray() if keep_raw else None
         self.bytes_in = self.bytes_out = 0
         self.records = {}
-        self.kinds = {"zero": 0, "raw": 0, "lz4": 0, "empty": 0}
+        self.kinds = dict.fromkeys([*PAGE_KINDS.values(), "empty"], 0)
+        self.kept = {}
         self.cipher = None
 
     def read(self, length):
@@ -464,7 +487,7 @@ class Connection:
         name, body = KINDS[kind][0], plain[8:]
         self.records[name] = self.records.get(name, 0) + 1
         if name == "PAGES":
-            body = decode_pages(body)
+            body = decode_pages(body, self.kept)
             for page_kind in body[2]:
                 self.kinds[page_kind] += 1
             self.kinds["empty"] += len(body[0]) - len(body[1])

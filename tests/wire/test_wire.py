@@ -209,6 +209,10 @@ class Talk(WireTest):
         name, body = self.wire.get()
         self.assertEqual((name, body), ("LINK_UP", peer.string("peer") + peer.string(peer.CIPHER_NAMES[cipher])))
         offer = peer.offer_put("g", "embedded", b'{"a": 1}', uuid=bytes(range(16)))
+        # The last two again, as they are and then a little changed: told by what is kept of them.
+        for entries, pages in (batches[3], batches[4]) * 3:
+            pages = [page[:100] + rnd.randbytes(4) + page[104:] if rnd.random() < .5 else page for page in pages]
+            batches.append((entries, pages))
         self.wire.put(TYPES["OFFER"], offer)
         self.assertEqual(peer.offer_get(conn.expect("OFFER"))["uuid"], bytes(range(16)).hex())
         conn.send("ACCEPT")
@@ -216,14 +220,16 @@ class Talk(WireTest):
 
         def engine():
             self.wire.put(TYPES["HEAD"], b"h" * (1 << 20))
-            for entries, pages in batches:
+            for i, (entries, pages) in enumerate(batches):
                 self.wire.put(TYPES["PAGES"], local_pages(entries, pages))
+                self.wire.put(TYPES["ROUND"], struct.pack("<IQ", i, 0))
             self.wire.put(TYPES["TAIL"], b"t")
 
         busy = in_thread(engine)
         self.assertEqual(conn.expect("HEAD"), b"h" * (1 << 20))
         for entries, pages in batches:
             got_entries, got_pages, kinds = conn.expect("PAGES")
+            conn.expect("ROUND")
             self.assertEqual(got_entries, entries)
             self.assertEqual(len(got_pages), len(pages))
             for got, want, kind in zip(got_pages, pages, kinds):
