@@ -110,6 +110,7 @@ usage: ./build.sh [COMMAND]
   (none)       build into build/
   demo         move a running guest between two hosts on this machine
   test         all tests that any machine can run, plain and under sanitizers
+  test soak [MINUTES]  hand-overs under fault after fault (default 30 minutes)
   test lab     the tests on two real Xen hosts under emulation (long)
   bench [NAME [ARGUMENTS]]  measure beside peers; './build.sh bench help' lists the names
   fuzz [SECS]  run every fuzz target for SECS seconds each (default 30)
@@ -134,6 +135,12 @@ test)
 	lab)
 		build
 		exec tests/lab/test "${@:2}"
+		;;
+	soak)
+		# shellcheck disable=SC2086
+		need $TEST_PACKAGES
+		build
+		LIFEBOAT_BUILD=$PWD/$BUILD exec nice python3 tests/e2e/soak.py "${@:2}"
 		;;
 	*) tests_local "$@" ;;
 	esac
