@@ -368,8 +368,9 @@ def soak(args, say):
         say(f"{time.monotonic() - start:.0f} s: {figures.runs} runs, {sum(figures.faults.values())} faults, "
             f"double {figures.double_runs}, lost {figures.lost_guests}, operator {figures.operator_needed}")
     result = figures.as_json(args, time.monotonic() - start)
-    if not failures:  # otherwise all is left as it lies
-        for pair in pairs:
+    for pair in pairs:
+        pair.world.keep = bool(failures)
+        with contextlib.suppress(AssertionError) if failures else contextlib.nullcontext():
             pair.close()
     return result, failures
 

@@ -5,6 +5,7 @@ after the domain went on; and what is left to close or to write where a process 
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,9 +150,11 @@ class Claims(Case):
 
 
 class Late(Case):
-    def test_source_comes_back_after_the_domain_went_on(self):
-        """Its destination has handed the domain on, twice, and still knows what became of it."""
-        c = harness.Host(self.world, "hostc")
+    """The source dies when it has ceded the domain, and a third host is there."""
+
+    def setUp(self):
+        super().setUp()
+        self.c = c = harness.Host(self.world, "hostc")
         c.trust(self.b)
         self.b.trust(c)
         self.b.restart()
@@ -164,19 +167,42 @@ class Late(Case):
         self.wait_state(self.b, "OWNER")
         self.a.daemon.kill()
         self.a.daemon.wait()
-        send([p for p in processes(self.a) if "lifeboat-vmm" not in os.readlink(f"/proc/{p}/exe") and p != move.pid
-              and "lifeboat-" in os.readlink(f"/proc/{p}/exe")], signal.SIGKILL)
+        send(self.engines(self.a), signal.SIGKILL)
         move.communicate(timeout=30)
-        harness.wait_until("hostb's engine has ended", lambda: not [
-            p for p in processes(self.b) if "lifeboat-receive" in os.readlink(f"/proc/{p}/exe")])
+        harness.wait_until("hostb's engine has ended", lambda: not self.engines(self.b))
+
+    @staticmethod
+    def engines(host):
+        names = ("lifeboat-send", "lifeboat-receive", "lifeboat-wire", "lifeboat-resolve")
+        found = []
+        for pid in processes(host):
+            try:
+                if pathlib.Path(os.readlink(f"/proc/{pid}/exe")).name in names:
+                    found.append(pid)
+            except OSError:
+                continue
+        return found
+
+    def test_it_comes_back_after_the_domain_went_on(self):
+        """Its destination has handed the domain on, twice, and still knows what became of it."""
         self.b.migrate("ledger", "hostc")
-        c.migrate("ledger", "hostb")
+        self.c.migrate("ledger", "hostb")
         self.b.migrate("ledger", "hostc")
         self.assertEqual(list(self.a.domains()), ["ledger--migratedaway"])
         self.a.start()
         self.wait_state(self.a, "GONE")
-        self.assertEqual([list(h.domains()) for h in (self.a, self.b, c)], [[], [], ["ledger"]])
-        self.assertEqual(harness.wait_ticks(c, "ledger")["faults"], 0)
+        self.assertEqual([list(h.domains()) for h in (self.a, self.b, self.c)], [[], [], ["ledger"]])
+        self.assertEqual(harness.wait_ticks(self.c, "ledger")["faults"], 0)
+
+    def test_another_host_asks_in_its_place(self):
+        """With all that the source knew: it learns nothing and moves nothing."""
+        shutil.copytree(self.a.dir / "state/journal", self.c.dir / "state/journal")
+        liar = self.c.migrate("resolve", check=False)
+        self.assertEqual(liar.returncode, 1)
+        self.assertIn("that hand-over was with another host", liar.stdout)
+        self.assertEqual(harness.wait_ticks(self.b, "ledger")["faults"], 0)
+        self.a.start()
+        self.wait_state(self.a, "GONE")
 
 
 class TwoAtOnce(Case):
