@@ -29,8 +29,8 @@ HELP = """usage: lab VERB ...
   capture start FILE        write what passes the link to a pcap file
   capture stop
   client -- CMD...          run a command as a third machine, 10.77.0.9
-  guest HOST pvh|pv [--start] [--name NAME]
-                            the test guest: g at 10.77.0.50 (pvh), p at 10.77.0.51 (pv)
+  guest HOST pvh|pv|hvm [--start] [--name NAME]
+                            the test guest: g at 10.77.0.50 (pvh), p at .51 (pv), h at .52 (hvm)
   help
 """
 
@@ -205,7 +205,7 @@ def verb_guest(state, args):
     name = take_value(args, "--name", None)
     host = take_host(args)
     if len(args) != 1:
-        raise UsageError("lab guest HOST pvh|pv [--start] [--name NAME]")
+        raise UsageError("lab guest HOST pvh|pv|hvm [--start] [--name NAME]")
     guests.guest(state, host, args[0], name, start)
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The lab's guests: g (PVH, DRBD resource g) and p (PV, DRBD resource p)."""
+"""The lab's guests: g (PVH), p (PV) and h (HVM), each on the DRBD resource of its name."""
 import subprocess
 
 from labkit import remote, vm
 from labkit.common import HOSTS, LabError, UsageError, say
 from labkit.tools import guest_initramfs, program
 
-KINDS = {"pvh": ("g", "10.77.0.50"), "pv": ("p", "10.77.0.51")}
+KINDS = {"pvh": ("g", "10.77.0.50"), "pv": ("p", "10.77.0.51"), "hvm": ("h", "10.77.0.52")}
 
 # Waits for the answer itself; a guest that died meanwhile ends the wait at once.
 START = r"""
@@ -52,7 +52,7 @@ def release_peer(state, host, resource):
 
 def guest(state, host, kind, name, start):
     if kind not in KINDS:
-        raise UsageError(f"not a kind of guest: {kind} (pvh or pv)")
+        raise UsageError(f"not a kind of guest: {kind} (pvh, pv or hvm)")
     default, address = KINDS[kind]
     name = name or default
     config = f"/etc/xen/{default}.cfg"

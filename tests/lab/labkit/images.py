@@ -16,7 +16,7 @@ SUITE = "bookworm"
 SHADOW_XEN = "xen-hypervisor-4.17-amd64=4.17.5+72-g01140da4e8-1"
 PACKAGES = """
 systemd-sysv udev kmod linux-image-amd64 initramfs-tools zstd
-xen-hypervisor-4.17-amd64 xen-utils-4.17 xenstore-utils libxenmisc4.17
+xen-hypervisor-4.17-amd64 xen-utils-4.17 xenstore-utils libxenmisc4.17 qemu-system-xen
 drbd-utils bridge-utils iproute2 iputils-ping ethtool procps psmisc
 openssh-server openssh-client tcpdump curl python3-minimal busybox-static
 libsodium23 liblz4-1 libnl-3-200 libnl-route-3-200 libjansson4 libconfuse2 libseccomp2 libcap2

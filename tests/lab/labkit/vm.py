@@ -37,7 +37,7 @@ def make_disks(image, directory):
     for host in HOSTS:
         target = directory / f"{host}-root.img"
         subprocess.run(["cp", "--reflink=auto", "--sparse=always", image / "root.img", target], check=True)
-        for disk in ("g", "p"):
+        for disk in ("g", "p", "h"):
             with open(directory / f"{host}-{disk}.img", "wb") as f:
                 f.truncate(DATA_DISK_BYTES)
 
@@ -52,7 +52,7 @@ def qemu_command(state, host):
             "-no-reboot",
             "-kernel", str(image / ("xen-" + data["hypervisor"])), "-append", XEN_OPTIONS,
             "-initrd", f"{image}/vmlinuz {dom0},{image}/initrd"]
-    for i, disk in enumerate(("root", "g", "p")):
+    for i, disk in enumerate(("root", "g", "p", "h")):
         args += ["-drive", f"if=none,id=d{i},format=raw,cache=unsafe,file={disks}/{host}-{disk}.img",
                  "-device", f"virtio-blk-pci,drive=d{i}"]
     args += ["-netdev", f"user,id=ctl,restrict=on,hostfwd=tcp:127.0.0.1:{data['hosts'][host]['port']}-:22",
