@@ -93,10 +93,15 @@ bench() {
 		ninja --quiet -C "$BUILD" bench-stream | sed '/no work to do/d'
 		exec nice -n 10 python3 tests/bench/stream.py "$BUILD" "$@"
 		;;
+	estimate)
+		build
+		exec nice -n 10 python3 tests/bench/estimate.py "$BUILD" "$@"
+		;;
 	help)
 		cat <<'EOF'
 usage: ./build.sh bench [stream] [--mib N] [--runs N] [--only lifeboat] [IMAGE...]
   stream  five memory images from one process to another over loopback, by lifeboat, QEMU and ssh (default)
+  estimate [--memory MIB] [--only LINK]...  what 'migrate --estimate' says beside what then happens, 24 embedded moves
 Figures go to build/bench-NAME.json too. On Debian as root it installs the peers: openssh-server and qemu-system-x86.
 EOF
 		;;

@@ -92,6 +92,17 @@ void findings_merge(struct findings *f, const struct findings *from, const char 
 }
 
 /* By insertion: equals keep their order, and there are never many. */
+void findings_drop(struct findings *f, const char *code)
+{
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < f->nr; i++)
+		if (strcmp(f->list[i].code, code) != 0)
+			f->list[kept++] = f->list[i];
+	f->nr = kept;
+	f->last = 0;
+}
+
 void findings_sort(struct findings *f)
 {
 	for (unsigned i = 1; i < f->nr; i++) {

@@ -56,6 +56,9 @@ void findings_add_error(struct findings *f, enum finding_severity severity, cons
 /* Append `from`, as found on `host`, but not what another host has found in the same words. */
 void findings_merge(struct findings *f, const struct findings *from, const char *host);
 
+/* Take out those with this code: they do not matter in this case. */
+void findings_drop(struct findings *f, const char *code);
+
 /* Blockers first, then risks; otherwise as they were added. */
 void findings_sort(struct findings *f);
 

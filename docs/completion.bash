@@ -79,7 +79,7 @@ _migrate() {
 	--max-downtime | --timeout | --bwlimit) return ;;
 	esac
 	if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
-		_lifeboat_reply "--json --quiet --check --dry-run --force --yes --max-downtime --timeout --bwlimit --on-no-converge --config --help --usage --version"
+		_lifeboat_reply "--json --quiet --check --dry-run --force --yes --max-downtime --timeout --bwlimit --on-no-converge --estimate --pause --config --help --usage --version"
 		return
 	fi
 	case $(_lifeboat_count) in

@@ -267,6 +267,7 @@ const struct hypervisor hypervisor_embedded = {
 	.save_check = embedded_save_check,
 	.save = embedded_save,
 	.quiesce = quiesce,
+	.watch = embedded_watch,
 	.throttle = throttle,
 	.resume = resume,
 	.restore_check = embedded_restore_check,

@@ -44,6 +44,8 @@ int embedded_create(const char *file, bool paused, struct domain *dom, struct er
 int embedded_create_check(const char *file, struct domain *dom, struct error *err);
 int embedded_console(const struct domain *dom, struct error *err);
 int embedded_save_check(const struct domain *dom, struct findings *found, struct error *err);
+int embedded_watch(const struct domain *dom, const struct hv_watch_hooks *hooks, void *ctx,
+	struct hv_watch *watch, struct error *err) WARN_UNUSED;
 int embedded_save(
 	const struct domain *dom, const struct hv_save_hooks *hooks, void *ctx, struct error *err);
 int embedded_restore_check(

@@ -40,7 +40,7 @@ int embedded_save_check(const struct domain *dom, struct findings *found, struct
 			"domain `%s' is %s, only a running one can be moved live", dom->name,
 			domain_state_name(reply.dom.state));
 	if (embedded_host.tracker == TRACKER_PAGEMAP && reply.tracker_reason[0])
-		findings_add(found, FINDING_BLOCKER, "dirty-tracking",
+		findings_add(found, FINDING_BLOCKER, HV_FINDING_UNTRACKED,
 			"Set dirty_tracking = auto or compare",
 			"dirty_tracking = pagemap does not work on this host: %s",
 			reply.tracker_reason);
@@ -68,7 +68,9 @@ static int begin(struct save *s, const struct domain *dom)
 	s->sock = client_connect(embedded_host.run_dir, dom->name, s->err);
 	if (s->sock < 0)
 		return s->sock;
-	rc = request(s, VMM_SAVE_BEGIN, embedded_host.tracker, s->fds, &nr_fds);
+	/* One that stands still writes nothing: no help of the kernel is needed. */
+	rc = request(s, VMM_SAVE_BEGIN, s->hooks->still ? TRACKER_COMPARE : embedded_host.tracker,
+		s->fds, &nr_fds);
 	if (rc)
 		return rc;
 	/* Places that came without a descriptor were not touched and still hold -1. */
@@ -244,6 +246,9 @@ static int precopy(struct save *s)
 		rc = send_set(s);
 		if (rc || decision == HV_LAST)
 			return rc;
+		rc = s->hooks->drain(s->ctx);
+		if (rc)
+			return rc;
 	}
 }
 
@@ -271,7 +276,8 @@ static int stop_and_copy(struct save *s)
 	if (!rc)
 		rc = s->hooks->suspended(s->ctx);
 	if (!rc)
-		rc = tracker_harvest(&s->tracker, &s->round.dirty_pages, s->err);
+		rc = s->hooks->still ? tracker_first(&s->tracker, &s->round.dirty_pages, s->err)
+				     : tracker_harvest(&s->tracker, &s->round.dirty_pages, s->err);
 	for (size_t i = 0; !rc && i < words(s); i++)
 		s->tracker.dirty[i] |= s->pending[i];
 	if (!rc)
@@ -309,7 +315,7 @@ int embedded_save(
 				   : error_sys(err, -ENOMEM, NULL, "cannot save `%s'", dom->name);
 	if (!rc)
 		rc = send_head(s);
-	if (!rc)
+	if (!rc && !hooks->still)
 		rc = precopy(s);
 	if (!rc)
 		rc = stop_and_copy(s);

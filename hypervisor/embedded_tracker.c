@@ -64,12 +64,15 @@ static uint64_t count(const struct tracker *t)
 	return nr;
 }
 
-/* Read and clear: what was written since the last scan, write-protected again in the same step. */
-static int pagemap_scan(struct tracker *t)
+/*
+ * What was written since the last scan that cleared; with PM_SCAN_WP_MATCHING this one does, and
+ * protects again in the same step.
+ */
+static int pagemap_scan(struct tracker *t, uint64_t clear)
 {
 	static struct page_region regions[REGIONS];
 	struct pm_scan_arg arg = {.size = sizeof(arg),
-		.flags = PM_SCAN_WP_MATCHING | PM_SCAN_CHECK_WPASYNC,
+		.flags = clear | PM_SCAN_CHECK_WPASYNC,
 		.start = GUEST_BASE,
 		.end = GUEST_BASE + t->nr_pages * PAGE_BYTES,
 		.vec = (uintptr_t)regions,
@@ -175,7 +178,7 @@ int tracker_first(struct tracker *t, uint64_t *nr, struct error *err)
 
 	/* Protect everything first: a page populated from here on is seen by the next harvest. */
 	if (t->pagemap_fd >= 0)
-		rc = pagemap_scan(t);
+		rc = pagemap_scan(t, PM_SCAN_WP_MATCHING);
 	memset(t->dirty, 0, bitmap_bytes(t->nr_pages));
 	if (!rc)
 		rc = mark_populated(t);
@@ -191,13 +194,29 @@ int tracker_harvest(struct tracker *t, uint64_t *nr, struct error *err)
 
 	memset(t->dirty, 0, bitmap_bytes(t->nr_pages));
 	if (t->pagemap_fd >= 0) {
-		rc = pagemap_scan(t);
+		rc = pagemap_scan(t, PM_SCAN_WP_MATCHING);
 		take_written(t);
 	} else {
 		rc = mark_populated(t);
 		if (!rc)
 			rc = compare(t);
 	}
+	if (rc)
+		return fail(err, rc);
+	*nr = count(t);
+	return 0;
+}
+
+int tracker_peek(struct tracker *t, uint64_t *nr, struct error *err)
+{
+	int rc;
+
+	if (t->pagemap_fd < 0)
+		return tracker_harvest(t, nr, err); /* which clears by tracker_sent() only */
+	memset(t->dirty, 0, bitmap_bytes(t->nr_pages));
+	rc = pagemap_scan(t, 0);
+	for (size_t i = 0; i < bitmap_bytes(t->nr_pages) / 8; i++)
+		t->dirty[i] |= __atomic_load_n(&t->written[i], __ATOMIC_RELAXED);
 	if (rc)
 		return fail(err, rc);
 	*nr = count(t);

@@ -42,6 +42,9 @@ void tracker_dispose(struct tracker *t);
 int tracker_first(struct tracker *t, uint64_t *nr, struct error *err) WARN_UNUSED;
 int tracker_harvest(struct tracker *t, uint64_t *nr, struct error *err) WARN_UNUSED;
 
+/* What the next harvest would find, which then still finds it. */
+int tracker_peek(struct tracker *t, uint64_t *nr, struct error *err) WARN_UNUSED;
+
 /*
  * Copy `nr` pages. Read, not mapped: a mapping of all memory takes tens of milliseconds to undo,
  * which would fall into the pause.

@@ -99,7 +99,9 @@ enum hv_decision {
 
 /*
  * save()'s consumer. Called on the thread that called save(), in this order:
- *   head+ (round (room pages)*)+ suspended (room pages)* tail+
+ *   head+ (round (room pages)* [drain])+ suspending suspended (room pages)* tail+
+ * A save that is not live (`still`) calls head+ suspending suspended (room pages)* tail+: the guest
+ * stands still from the first page, and its writes need not be followed.
  * A hook that returns nonzero ends the save as HV_ABORT does and its value is returned.
  * Data is only valid during the call.
  */
@@ -113,12 +115,57 @@ struct hv_save_hooks {
 	int (*head)(void *ctx, const void *data, size_t len); /* opaque, <= HV_OPAQUE_MAX a call */
 	int (*pages)(void *ctx, const struct page_batch *batch);
 	enum hv_decision (*round)(void *ctx, const struct hv_round *round);
+	/* After a round, before it is looked what is dirty by now: let arrive what is on its way.
+	 */
+	int (*drain)(void *ctx);
 	int (*suspending)(void *ctx); /* just before the guest is asked to suspend */
 	int (*suspended)(void *ctx);  /* the guest stands still */
 	int (*tail)(void *ctx, const void *data, size_t len); /* opaque, <= HV_OPAQUE_MAX a call */
+	bool still;
 };
 
+/* What save_check() calls the finding that a domain's writes cannot be followed. */
+#define HV_FINDING_UNTRACKED "log-dirty"
+
 #define HV_OPAQUE_MAX (1u << 20)
+
+/*
+ * What a domain writes, watched for a while: how many different pages it had dirtied so many
+ * milliseconds after the start. The times double.
+ */
+#define HV_WATCH_FIRST_MS 25u
+#define HV_WATCH_POINTS	  8u /* the last one after 3200 ms */
+
+struct hv_watch {
+	uint64_t first_pages; /* that a first round would send with contents */
+	uint64_t total_pages; /* of the domain */
+	unsigned nr;
+	struct {
+		uint32_t ms;
+		uint64_t dirty_pages;
+	} at[HV_WATCH_POINTS];
+};
+
+#define HV_SAMPLE_PAGES 1024u
+
+/*
+ * Which one of `step` pages is in the sample, for the `nr`th time: not always the first, because
+ * memory has patterns.
+ */
+static inline uint64_t hv_sample_offset(uint64_t nr, uint64_t step)
+{
+	return (nr * UINT64_C(0x9e3779b97f4a7c15) >> 33) % step;
+}
+
+/* watch()'s consumer. A hook that returns nonzero ends it, and its value is returned. */
+struct hv_watch_hooks {
+	int (*wait)(void *ctx, uint32_t ms); /* so long; it may return early only to end it all */
+	/*
+	 * At the end: up to HV_SAMPLE_PAGES pages spread over all of the domain that a first round
+	 * would send, then (`dirty`) as many of those that it wrote while it was watched.
+	 */
+	int (*sample)(void *ctx, bool dirty, const struct page_batch *batch);
+};
 
 /* A domain being built by a stream. Opaque, made by restore_begin, gone after finish or abort. */
 struct hv_restore;
@@ -176,6 +223,14 @@ struct hypervisor {
 	 * seconds; -EBUSY when requests are still open then.
 	 */
 	int (*quiesce)(const struct domain *dom, struct error *err);
+
+	/*
+	 * Source: fill `watch`, with the domain running on as before. -EOPNOTSUPP where its writes
+	 * cannot be followed, -EBUSY while it is moved. Tracking is off again on every path, also
+	 * when this process dies.
+	 */
+	int (*watch)(const struct domain *dom, const struct hv_watch_hooks *hooks, void *ctx,
+		struct hv_watch *watch, struct error *err);
 
 	/*
 	 * Source: leave a running domain `percent` (1 to 100) of the CPU time that it has by its

@@ -98,7 +98,7 @@ struct vmm {
 	struct vmm_disk disk[DOMAIN_DISKS_MAX];
 
 	/* A move's source side. */
-	bool saving, save_broken, tracking;
+	bool saving, watching, save_broken, tracking;
 	int written_fd;
 	uint64_t *written; /* bitmap of pages that this process wrote, while tracking */
 

@@ -61,7 +61,8 @@ static void drop(struct vmm *vmm, struct vmm_conn *conn)
 	conn->role = CONN_FREE;
 	fd_close(&conn->fd);
 	if (role == CONN_SAVER) {
-		log_warn("%s: the move was given up: it runs on here", vmm->spec.name);
+		if (!vmm->watching)
+			log_warn("%s: the move was given up: it runs on here", vmm->spec.name);
 		vmm_save_undo(vmm);
 	}
 	/* Half built, it is nobody's; complete, it stays until somebody decides. */

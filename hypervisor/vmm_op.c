@@ -118,11 +118,19 @@ static int op_save_begin(struct vmm *vmm, struct vmm_call *c)
 	return rc;
 }
 
+static int op_watch(struct vmm *vmm, struct vmm_call *c)
+{
+	int rc = op_save_begin(vmm, c);
+
+	vmm->watching = rc == 0 || vmm->watching;
+	return rc;
+}
+
 static int op_save_suspend(struct vmm *vmm, struct vmm_call *c)
 {
 	int rc;
 
-	if (c->conn->role != CONN_SAVER || vmm->suspended)
+	if (c->conn->role != CONN_SAVER || vmm->suspended || vmm->watching)
 		return refuse(vmm, c, NULL, "is not being moved by this connection");
 	rc = vmm_save_suspend(vmm, &c->fds[0], &c->err);
 	if (!rc) {
@@ -259,6 +267,7 @@ static const struct {
 	[VMM_BOOT] = {op_boot, true},
 	[VMM_FINISH] = {op_finish, true},
 	[VMM_ACTIVATE] = {op_activate, false},
+	[VMM_WATCH] = {op_watch, false},
 	[VMM_THROTTLE] = {op_throttle, false},
 };
 

@@ -34,6 +34,7 @@ enum vmm_op {
 	VMM_BOOT,     /* creator only; arg = 1: paused */
 	VMM_FINISH,   /* creator only; carries a memfd with the TAIL */
 	VMM_ACTIVATE, /* text = final name */
+	VMM_WATCH,    /* as SAVE_BEGIN, but nothing will be moved; ends with this connection */
 	VMM_THROTTLE, /* arg = percent of the time in which it may run; ends with the move */
 	VMM_OP_MAX,
 };

@@ -194,6 +194,6 @@ void vmm_save_undo(struct vmm *vmm)
 {
 	tracking_off(vmm);
 	vmm_run_throttle(vmm, 100);
-	vmm->saving = false;
+	vmm->saving = vmm->watching = false;
 	vmm->suspended = false;
 }

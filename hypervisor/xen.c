@@ -9,6 +9,7 @@
 #include "hypervisor/xen_ring.h"
 #include "hypervisor/xen_save.h"
 #include "hypervisor/xen_throttle.h"
+#include "hypervisor/xen_watch.h"
 
 const struct hypervisor hypervisor_xen = {
 	.name = "xen",
@@ -29,6 +30,7 @@ const struct hypervisor hypervisor_xen = {
 	.save_check = xen_check_save,
 	.save = xen_save,
 	.quiesce = xen_ring_drain,
+	.watch = xen_watch,
 	.throttle = xen_throttle,
 	.resume = xen_domain_resume,
 	.restore_check = xen_check_restore,

@@ -165,8 +165,8 @@ static int check_log_dirty(
 	if (rc)
 		return xen_host_error(err, rc, NULL, "cannot ask Xen about this host");
 	if (!shadow)
-		findings_add(found, FINDING_BLOCKER, "log-dirty",
-			"Boot a hypervisor with shadow paging, or run the guest as PVH",
+		findings_add(found, FINDING_BLOCKER, HV_FINDING_UNTRACKED,
+			"Move it with --pause, boot a hypervisor with shadow paging, or run the guest as PVH",
 			"%s is a PV domain, and this hypervisor has no shadow paging to track its memory",
 			dom->name);
 	return 0;

@@ -62,7 +62,11 @@ static int32_t ask_round(struct strings *s, uint64_t dirty, uint64_t written)
  */
 static int after_pass(struct strings *s, uint64_t written)
 {
+	struct xen_mark mark = {.kind = XEN_MARK_PASS, .round = s->round};
 	xc_shadow_op_stats_t now = {0};
+
+	if (ask(s, &mark, XGS_POLICY_ABORT) == XGS_POLICY_ABORT)
+		return XGS_POLICY_ABORT;
 
 	s->asked = xc_logdirty_control(
 			   s->xch, s->domid, XEN_DOMCTL_SHADOW_OP_PEEK, NULL, 0, 0, &now) >= 0;
@@ -106,7 +110,7 @@ static int on_qemu_logdirty(uint32_t domid, unsigned enable, void *data)
 	return 0;
 }
 
-static void puppet_main(uint32_t domid, struct strings *s)
+static void puppet_main(uint32_t domid, bool live, struct strings *s)
 {
 	struct save_callbacks callbacks = {
 		.suspend = on_suspend,
@@ -119,8 +123,8 @@ static void puppet_main(uint32_t domid, struct strings *s)
 
 	s->xch = xch;
 	s->domid = domid;
-	if (!xch ||
-		xc_domain_save(xch, s->image, domid, XCFLAGS_LIVE, &callbacks, XC_STREAM_PLAIN, -1))
+	if (!xch || xc_domain_save(xch, s->image, domid, live ? XCFLAGS_LIVE : 0, &callbacks,
+			    XC_STREAM_PLAIN, -1))
 		report.rc = errno ? -errno : -EIO;
 	xen_log_reason(report.text, sizeof(report.text));
 	if (send(s->control, &report, sizeof(report), MSG_NOSIGNAL) < 0)
@@ -130,7 +134,7 @@ static void puppet_main(uint32_t domid, struct strings *s)
 
 /* The parent's side. */
 
-int xen_puppet_start(struct xen_puppet *p, uint32_t domid, struct error *err)
+int xen_puppet_start(struct xen_puppet *p, uint32_t domid, bool live, struct error *err)
 {
 	int image[2] = {-1, -1}, control[2] = {-1, -1};
 	int rc;
@@ -144,7 +148,8 @@ int xen_puppet_start(struct xen_puppet *p, uint32_t domid, struct error *err)
 		log_debug("the pipe stays small: %s", strerror(errno));
 	p->pid = xen_host_fork((const int[]){image[1], control[1]}, 2);
 	if (p->pid == 0)
-		puppet_main(domid, &(struct strings){.image = image[1], .control = control[1]});
+		puppet_main(
+			domid, live, &(struct strings){.image = image[1], .control = control[1]});
 	if (p->pid < 0) {
 		rc = error_sys(err, p->pid, NULL, "cannot fork");
 		goto out;

@@ -15,6 +15,7 @@
 #ifndef HYPERVISOR_XEN_PUPPET_H
 #define HYPERVISOR_XEN_PUPPET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -35,12 +36,13 @@ struct xen_puppet_report {
 	char text[ERROR_TEXT_LEN - 128]; /* what libxc said */
 };
 
-/* Start saving domain `domid`. */
-int xen_puppet_start(struct xen_puppet *p, uint32_t domid, struct error *err) WARN_UNUSED;
+/* Start saving domain `domid`, live or not: then the first mark is SUSPEND, and pages follow it. */
+int xen_puppet_start(
+	struct xen_puppet *p, uint32_t domid, bool live, struct error *err) WARN_UNUSED;
 
 /*
- * Answer a mark. ROUND: an XGS_POLICY_ value, or XEN_ANSWER_SUSPEND: do not send this round live.
- * SUSPEND: 1 when the domain stands still, else 0.
+ * Answer a mark. PASS: XGS_POLICY_CONTINUE_PRECOPY. ROUND: an XGS_POLICY_ value, or
+ * XEN_ANSWER_SUSPEND: do not send this round live. SUSPEND: 1 when the domain stands still, else 0.
  */
 #define XEN_ANSWER_SUSPEND 100
 int xen_puppet_answer(struct xen_puppet *p, int32_t answer) WARN_UNUSED;

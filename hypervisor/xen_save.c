@@ -135,6 +135,18 @@ static int on_round(struct save *s, const struct xen_mark *mark)
 		  : 0;
 }
 
+/* A round is in our hands; what is dirty will be counted when we answer. */
+static int on_pass(struct save *s)
+{
+	int rc = s->hooks->drain(s->ctx);
+
+	if (rc)
+		return rc;
+	rc = xen_puppet_answer(&s->puppet, XGS_POLICY_CONTINUE_PRECOPY);
+	return rc ? error_sys(s->err, rc, NULL, "the save of %s has ended by itself", s->dom->name)
+		  : 0;
+}
+
 static int suspend(struct save *s)
 {
 	libxl_ctx *ctx;
@@ -171,7 +183,15 @@ static int on_suspend(struct save *s)
 
 static int on_mark(void *ctx, const struct xen_mark *mark)
 {
-	return mark->kind == XEN_MARK_ROUND ? on_round(ctx, mark) : on_suspend(ctx);
+	switch ((enum xen_mark_kind)mark->kind) {
+	case XEN_MARK_ROUND:
+		return on_round(ctx, mark);
+	case XEN_MARK_SUSPEND:
+		return on_suspend(ctx);
+	case XEN_MARK_PASS:
+		return on_pass(ctx);
+	}
+	return -EPROTO; /* xen_stream.c lets no other through */
 }
 
 static int read_image(void *ctx, void *buf, size_t len)
@@ -232,7 +252,7 @@ int xen_save(
 	int rc = xen_host_open(&xl, err);
 
 	if (!rc)
-		rc = xen_puppet_start(&s.puppet, dom->domid, err);
+		rc = xen_puppet_start(&s.puppet, dom->domid, !hooks->still, err);
 	if (rc)
 		return rc;
 	rc = xen_reader_run(read_image, &s, &sink, &s, &limits, err);

@@ -240,7 +240,8 @@ int xen_stream_mark_decode(struct xen_mark *mark, const void *body, size_t len, 
 	mark->dirty_pages = wire_get_u64(&r);
 	mark->written_pages = wire_get_u64(&r);
 	if (!wire_reader_done(&r) ||
-		(mark->kind != XEN_MARK_ROUND && mark->kind != XEN_MARK_SUSPEND))
+		(mark->kind != XEN_MARK_ROUND && mark->kind != XEN_MARK_SUSPEND &&
+			mark->kind != XEN_MARK_PASS))
 		return bad(err, "a mark of the wrong shape");
 	return 0;
 }

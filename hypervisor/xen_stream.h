@@ -60,6 +60,7 @@ enum xen_record_type {
 enum xen_mark_kind {
 	XEN_MARK_ROUND = 1, /* a round is about to begin: what to do? */
 	XEN_MARK_SUSPEND,   /* suspend the domain now */
+	XEN_MARK_PASS,	    /* a round has been sent */
 };
 
 struct xen_mark {

@@ -18,10 +18,11 @@ static void file_path(const struct config *cfg, char *out, size_t size)
 }
 
 /* Device attach is most of it on Xen, so a move to the same peer with other devices differs. */
-static void key(const char *peer, const struct domain *dom, char *out, size_t size)
+static void key(
+	enum fixed_part part, const char *peer, const struct domain *dom, char *out, size_t size)
 {
-	snprintf(out, size, "%s %s %u", peer, domain_type_name(dom->type),
-		dom->nr_vifs + dom->nr_disks);
+	snprintf(out, size, "%s %s %s %u", part == FIXED_PAUSE ? "pause" : "rest", peer,
+		domain_type_name(dom->type), dom->nr_vifs + dom->nr_disks);
 }
 
 /* What is there; an empty object when it is not, or cannot be read. */
@@ -48,26 +49,28 @@ static uint32_t get(const json_t *all, const char *name)
 	return ms > 0 && ms <= MS_MAX ? (uint32_t)ms : 0;
 }
 
-uint32_t fixed_load(const struct config *cfg, const char *peer, const struct domain *dom)
+uint32_t fixed_load(
+	const struct config *cfg, enum fixed_part part, const char *peer, const struct domain *dom)
 {
 	json_t *all = load(cfg);
 	char name[2 * HOST_NAME_LEN];
 	uint32_t ms;
 
-	key(peer, dom, name, sizeof(name));
+	key(part, peer, dom, name, sizeof(name));
 	ms = get(all, name);
 	json_decref(all);
 	return ms;
 }
 
-void fixed_store(const struct config *cfg, const char *peer, const struct domain *dom, uint32_t ms)
+void fixed_store(const struct config *cfg, enum fixed_part part, const char *peer,
+	const struct domain *dom, uint32_t ms)
 {
 	json_t *all = load(cfg);
 	char name[2 * HOST_NAME_LEN], path[PATH_MAX], *text;
 	uint32_t before;
 	int rc = -ENOMEM;
 
-	key(peer, dom, name, sizeof(name));
+	key(part, peer, dom, name, sizeof(name));
 	before = get(all, name);
 	if (ms > MS_MAX)
 		ms = MS_MAX;

@@ -25,7 +25,7 @@ struct migrate {
 	int max_downtime_ms, timeout_s;
 	int64_t bwlimit; /* bytes a second, -1 = as the config says */
 	const char *on_no_converge;
-	bool json, quiet, check, force, yes;
+	bool json, quiet, check, estimate, still, force, yes;
 	struct migrate_check found;
 	bool terminal, line_open;
 	int64_t last_plain;
@@ -139,13 +139,16 @@ static int show(struct migrate *m, json_t *event)
 {
 	const char *kind = text(event, "event");
 	bool summary = strcmp(kind, "summary") == 0, result = strcmp(kind, "result") == 0;
-	bool error = strcmp(kind, "error") == 0;
+	bool error = strcmp(kind, "error") == 0, estimate = strcmp(kind, "estimate") == 0;
 
 	if (migrate_check_take(&m->found, event)) {
-		if (strcmp(kind, "preflight") == 0 && !m->check && !m->json)
+		bool later = m->check || (m->estimate && m->found.stopped);
+
+		if (strcmp(kind, "preflight") == 0 && !later && !m->json)
 			migrate_check_warn(&m->found, m->domain);
 		return -1;
 	}
+	result |= estimate;
 	if (m->json && (summary || result || error)) {
 		if (!error || m->found.stopped)
 			migrate_check_join(&m->found, event);
@@ -153,6 +156,8 @@ static int show(struct migrate *m, json_t *event)
 		fputs("\n", stdout);
 	} else if (summary) {
 		show_summary(m, event);
+	} else if (estimate) {
+		migrate_estimate_show(event);
 	} else if (result) {
 		migrate_check_report(&m->found, m->domain, m->host, m->force);
 	} else if (strcmp(kind, "notice") == 0) {
@@ -212,10 +217,12 @@ static int move(struct migrate *m, const struct config *cfg, struct error *err)
 	if (sock < 0)
 		return error_sys(err, sock, "Start it: systemctl start lifeboatd",
 			"lifeboatd does not run on this host (%s)", path);
-	request = json_pack("{s:s, s:s, s:b, s:b}", "domain", m->domain, "host", m->host,
-		"check_only", m->check, "force", m->force);
+	request = json_pack("{s:s, s:s, s:b, s:b, s:b}", "domain", m->domain, "host", m->host,
+		"check_only", m->check, "estimate", m->estimate, "force", m->force);
 	if (m->max_downtime_ms)
 		json_object_set_new(request, "max_downtime_ms", json_integer(m->max_downtime_ms));
+	if (m->still)
+		json_object_set_new(request, "pause", json_true());
 	if (m->timeout_s)
 		json_object_set_new(request, "timeout_s", json_integer(m->timeout_s));
 	if (m->bwlimit >= 0)
@@ -321,7 +328,9 @@ enum {
 	KEY_FORCE,
 	KEY_TIMEOUT,
 	KEY_BWLIMIT,
-	KEY_NO_CONVERGE
+	KEY_NO_CONVERGE,
+	KEY_ESTIMATE,
+	KEY_PAUSE
 };
 
 static const struct argp_option options[] = {
@@ -329,9 +338,14 @@ static const struct argp_option options[] = {
 	{"quiet", 'q', NULL, 0, "No progress, only the summary", 0},
 	{"check", 'n', NULL, 0, "List all that stands in the way on both hosts; change nothing", 0},
 	{"dry-run", 0, NULL, OPTION_ALIAS, NULL, 0},
+	{"estimate", KEY_ESTIMATE, NULL, 0,
+		"Watch the domain and try the link for a few seconds, and say how a move would go; change nothing",
+		0},
 	{"force", KEY_FORCE, NULL, 0, "Move in spite of risks; blockers still stop it", 0},
 	{"max-downtime", KEY_MAX_DOWNTIME, "MS", 0,
 		"Aim at a pause of at most MS milliseconds (config: max_downtime)", 0},
+	{"pause", KEY_PAUSE, NULL, 0,
+		"Not live: say how long the guest will stand still, then send all of it", 0},
 	{"timeout", KEY_TIMEOUT, "SECS", 0,
 		"Cancel it unless it is handed over within SECS seconds", 0},
 	{"bwlimit", KEY_BWLIMIT, "RATE", 0,
@@ -383,6 +397,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case KEY_MAX_DOWNTIME:
 		m->max_downtime_ms = whole_number(
 			state, arg, 3600000, "--max-downtime takes 1 to 3600000 milliseconds");
+		return 0;
+	case KEY_PAUSE:
+		m->still = true;
+		return 0;
+	case KEY_ESTIMATE:
+		m->estimate = true;
 		return 0;
 	case KEY_TIMEOUT:
 		m->timeout_s =

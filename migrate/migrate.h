@@ -3,10 +3,16 @@
 #ifndef MIGRATE_MIGRATE_H
 #define MIGRATE_MIGRATE_H
 
+#include <jansson.h>
+#include <stdbool.h>
+
 #include "base/config.h"
 
 /* Print who owns what, by this host's journals. */
 int migrate_status(const struct config *cfg, bool json, struct error *err) WARN_UNUSED;
+
+/* Print the event "estimate". */
+void migrate_estimate_show(const json_t *estimate);
 
 /*
  * Ask the move of `domain` to end, and print what came of it. 0 cancelled, 1 it had ended

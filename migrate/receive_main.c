@@ -21,13 +21,15 @@
 #define GONE_MS	   120000 /* the source has a domain to destroy and disks to demote */
 #define REPLY_MS   30000
 #define PROBED_MS  10000
-#define VERDICT_MS 4000 /* on being reached, before the source is told that it is not known */
+#define VERDICT_MS 4000	 /* on being reached, before the source is told that it is not known */
+#define SILENCE_MS 60000 /* while the source of an estimate watches its domain */
 
 enum receive_phase {
 	PHASE_WAITING = 0,
 	PHASE_BUILDING,
 	PHASE_READY,
 	PHASE_OWNER,
+	PHASE_TRIAL,
 	PHASE_END,
 	RECEIVE_PHASES
 };
@@ -40,6 +42,7 @@ struct receive {
 	struct lane lane;
 	struct destination dst;
 	uint64_t pages;
+	uint8_t *scratch; /* of an estimate, TRIAL_PAGES_MAX */
 	struct findings found;
 	bool offered;		    /* what began it was an OFFER */
 	struct addresses addresses; /* the guest's, as the source learned them */
@@ -60,7 +63,8 @@ static int check_offer(struct receive *r, struct record_offer *offer)
 	if (!record_get_offer(&r->rec, offer) || !domain_name_valid(offer->name))
 		return error_set(&r->err, -EPROTO, "Run the same lifeboat version on both hosts",
 			"%s made an offer that cannot be read", r->peer);
-	if (offer->version != RECORD_VERSION || offer->flags & ~OFFER_FLAGS)
+	if (offer->version != RECORD_VERSION || offer->flags & ~OFFER_FLAGS ||
+		((offer->flags & OFFER_TRIAL) && !(offer->flags & OFFER_CHECK_ONLY)))
 		return error_set(&r->err, -EPROTO, "Run the same lifeboat version on both hosts",
 			"%s made an offer of version %u", r->peer, offer->version);
 	if (strcmp(offer->backend, r->dst.hv->name) != 0)
@@ -164,7 +168,8 @@ static int prove(struct receive *r)
 /* Tell it all, and refuse for what stops it; of a check alone the source judges the risks. */
 static int tell(struct receive *r, uint32_t flags)
 {
-	const struct finding *stop = findings_stop(&r->found, flags != 0);
+	const struct finding *stop =
+		findings_stop(&r->found, flags & (OFFER_CHECK_ONLY | OFFER_FORCE));
 	size_t len;
 	uint8_t *body;
 	int rc;
@@ -215,7 +220,7 @@ static int on_offer(struct receive *r)
 	if (rc == 0)
 		rc = tell(r, offer.flags);
 	if (rc == 0 && offer.flags & OFFER_CHECK_ONLY) {
-		r->phase = PHASE_END;
+		r->phase = offer.flags & OFFER_TRIAL ? PHASE_TRIAL : PHASE_END;
 		engine_close(&r->dst.engine); /* the answer may be followed by a move at once */
 	} else if (rc == 0) {
 		rc = begin(r, json);
@@ -261,6 +266,30 @@ static int on_pages(struct receive *r)
 	if (rc == 0 && link_done_pages(&r->rec, &r->lane))
 		rc = error_set(&r->err, -ECONNRESET, NULL, "lifeboat-wire has gone");
 	return rc;
+}
+
+/*
+ * For an estimate: as many pages as a domain of this host would get, into fresh memory, as it
+ * would, and all of that goes with this process.
+ */
+static int on_trial_pages(struct receive *r)
+{
+	struct page_batch batch;
+	size_t len;
+
+	if (!record_get_pages(&r->rec, &batch))
+		return error_set(&r->err, -EPROTO, NULL, "lifeboat-wire passed a bad page batch");
+	if (batch.nr_data > TRIAL_PAGES_MAX - r->pages)
+		return error_set(
+			&r->err, -EPROTO, NULL, "%s sent more to try than it may", r->peer);
+	len = (size_t)batch.nr_data * PAGE_BYTES;
+	if (!r->scratch)
+		r->scratch = malloc((size_t)TRIAL_PAGES_MAX * PAGE_BYTES);
+	if (!r->scratch)
+		return error_set(&r->err, -ENOMEM, NULL, "no memory for an estimate");
+	memcpy(r->scratch + (size_t)r->pages * PAGE_BYTES, batch.data, len);
+	r->pages += batch.nr_data;
+	return 0;
 }
 
 static int on_round(struct receive *r)
@@ -350,6 +379,7 @@ static int (*const handlers[RECEIVE_PHASES][RECORD_TYPE_END])(struct receive *) 
 		},
 	[PHASE_READY] = {[RECORD_GO] = on_go},
 	[PHASE_OWNER] = {[RECORD_GONE] = on_gone},
+	[PHASE_TRIAL] = {[RECORD_PAGES] = on_trial_pages, [RECORD_ROUND] = on_round},
 };
 
 static int serve(struct receive *r)
@@ -358,6 +388,7 @@ static int serve(struct receive *r)
 	static const int64_t patience_ms[RECEIVE_PHASES] = {
 		[PHASE_WAITING] = OFFER_MS,
 		[PHASE_OWNER] = GONE_MS,
+		[PHASE_TRIAL] = SILENCE_MS,
 	};
 	int64_t ms = patience_ms[r->phase];
 	int64_t deadline = ms ? deadline_in(ms) : DEADLINE_NEVER;
@@ -422,12 +453,14 @@ int main(int argc, char **argv)
 		rc = hypervisor_open(&r.cfg, &r.dst.hv, &r.err);
 	while (rc == 0 && r.phase != PHASE_END)
 		rc = serve(&r);
-	if (rc && r.phase != PHASE_END)
+	/* An estimate ends when its source has heard enough. */
+	if (rc && r.phase != PHASE_END && !(r.phase == PHASE_TRIAL && rc == -ECONNRESET))
 		end_early(&r, rc);
 	/* lifeboatd looks for what a failure left open; an offer that was refused leaves nothing.
 	 */
 	if (r.phase == PHASE_WAITING && r.offered)
 		rc = 0;
+	free(r.scratch);
 	destination_dispose(&r.dst);
 	lane_dispose(&r.lane);
 	record_dispose(&r.rec);

@@ -104,7 +104,9 @@ bool record_get_slot(const struct record *rec, struct page_batch *batch);
  */
 #define OFFER_CHECK_ONLY 1u /* answer ACCEPT or REFUSED and forget it */
 #define OFFER_FORCE	 2u /* a risk is no reason to refuse it */
-#define OFFER_FLAGS	 (OFFER_CHECK_ONLY | OFFER_FORCE)
+#define OFFER_TRIAL	 4u /* with CHECK_ONLY: after ACCEPT come pages to be thrown away */
+#define OFFER_FLAGS	 (OFFER_CHECK_ONLY | OFFER_FORCE | OFFER_TRIAL)
+#define TRIAL_PAGES_MAX	 16384u /* with contents */
 
 struct record_offer {
 	uint32_t version;

@@ -10,7 +10,7 @@
 
 /* Milestones of the move, clock_ms() values, 0 until reached. */
 struct send_times {
-	int64_t start, round, suspending, suspended, quiesced, ready, go, done;
+	int64_t start, accepted, first, round, suspending, suspended, quiesced, ready, go, done;
 };
 
 /* What the user asked for; the config has the defaults. */
@@ -19,6 +19,7 @@ struct send_wish {
 	uint32_t timeout_s; /* 0 = as long as it takes */
 	uint64_t bwlimit;   /* bytes a second, 0 = none */
 	enum config_no_converge on_no_converge;
+	bool still; /* not live: the guest stands still from the first page */
 };
 
 /* Pages that the destination acknowledged, and the time they took. */
@@ -37,7 +38,7 @@ struct send {
 	struct send_wish wish;
 	struct steer steer;
 	struct learner learner; /* of the guest's addresses */
-	bool check_only;
+	bool check_only, estimate;
 	bool force;		  /* risks do not stop it */
 	struct findings found;	  /* by both hosts */
 	bool refused;		  /* among what the destination found is what it refused for */
@@ -67,6 +68,15 @@ bool send_must_stop(const struct send *s);
 /* Tell the client all of it. 0 = go on, -ECANCELED = stopped, with the worst of it in s->err. */
 int send_verdict(struct send *s) WARN_UNUSED;
 
+/*
+ * send_estimate.c: the destination has accepted an OFFER with TRIAL: watch the domain, try the
+ * link, and say how a move would go.
+ */
+int send_estimate(struct send *s) WARN_UNUSED;
+
+/* Likewise, before a move that is not live: tell the client how long the guest will stand still. */
+int send_announce(struct send *s) WARN_UNUSED;
+
 /* send_stream.c: run hv->save() into the link. On 0 the domain is suspended and all is sent. */
 int send_stream(struct send *s) WARN_UNUSED;
 
@@ -76,6 +86,8 @@ void send_begin_learning(struct send *s);
 /* The next record, or one that must be `type`; -ECANCELED when it is called off meanwhile. */
 int send_hear(struct send *s, int64_t deadline) WARN_UNUSED;
 int send_expect(struct send *s, uint32_t type, int64_t deadline) WARN_UNUSED;
+/* Wait until all that was sent is applied there. */
+int send_barrier(struct send *s) WARN_UNUSED;
 /* How fast frames may leave from now on; 0 = no limit. */
 int send_pace(struct send *s, uint64_t bytes_per_s) WARN_UNUSED;
 /* Acknowledged pages a second, 0 = not known yet. */

@@ -37,6 +37,9 @@ static void look(struct send *s, struct findings *found)
 		findings_add_error(found, FINDING_BLOCKER, "check", s->err);
 		*s->err = ERROR_INIT;
 	}
+	/* A guest that stands still writes nothing. */
+	if (s->wish.still)
+		findings_drop(found, HV_FINDING_UNTRACKED);
 	if (strlen(src->name) + strlen(SUFFIX_AWAY) >= DOMAIN_NAME_LEN)
 		findings_add(found, FINDING_BLOCKER, "name", "Give the domain a shorter name",
 			"the name %s is too long to be moved", src->name);

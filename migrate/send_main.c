@@ -27,23 +27,24 @@
 static int parse_request(struct send *s, const json_t *request)
 {
 	const char *domain = NULL, *to = NULL, *no_converge = NULL;
-	int max_downtime = 0, timeout = 0, check = 0, force = 0;
+	int max_downtime = 0, timeout = 0, check = 0, force = 0, estimate = 0, still = 0;
 	json_int_t bwlimit = (json_int_t)s->cfg.bwlimit;
 	json_error_t why;
 
 	if (json_unpack_ex((json_t *)(uintptr_t)request, &why, JSON_STRICT,
-		    "{s:s, s:s, s?i, s?b, s?b, s?i, s?I, s?s}", "domain", &domain, "host", &to,
-		    "max_downtime_ms", &max_downtime, "check_only", &check, "force", &force,
-		    "timeout_s", &timeout, "bwlimit", &bwlimit, "on_no_converge",
-		    &no_converge) != 0)
+		    "{s:s, s:s, s?i, s?b, s?b, s?i, s?I, s?s, s?b, s?b}", "domain", &domain, "host",
+		    &to, "max_downtime_ms", &max_downtime, "check_only", &check, "force", &force,
+		    "timeout_s", &timeout, "bwlimit", &bwlimit, "on_no_converge", &no_converge,
+		    "estimate", &estimate, "pause", &still) != 0)
 		return error_set(s->err, -EINVAL, NULL, "bad request: %s", why.text);
 	snprintf(s->host, sizeof(s->host), "%s", to);
 	if (!domain_name_valid(domain))
 		return error_set(s->err, -EINVAL, "'hv list' shows the domains",
 			"'%s' is no domain name", domain);
 	snprintf(s->src.name, sizeof(s->src.name), "%s", domain);
-	s->check_only = check;
+	s->check_only = check || estimate;
 	s->force = force;
+	s->estimate = estimate;
 	s->wish = (struct send_wish){
 		.max_downtime_ms =
 			max_downtime > 0 ? (uint32_t)max_downtime : s->cfg.max_downtime_ms,
@@ -51,6 +52,7 @@ static int parse_request(struct send *s, const json_t *request)
 		.bwlimit = bwlimit > 0 ? (uint64_t)bwlimit : 0,
 		.on_no_converge =
 			no_converge ? config_no_converge(no_converge) : s->cfg.on_no_converge,
+		.still = still,
 	};
 	if (!s->wish.on_no_converge)
 		return error_set(s->err, -EINVAL, NULL, "bad request: on_no_converge");
@@ -149,6 +151,7 @@ static int offer(struct send *s, uint32_t flags)
 		rc = error_set(s->err, -EPROTO, NULL, "%s sent a bad ACCEPT", src->peer->name);
 	if (rc == 0)
 		entry->term = offer.term;
+	s->at.accepted = clock_ms();
 	return rc;
 }
 
@@ -240,12 +243,13 @@ static int check(struct send *s)
 	if (rc)
 		send_trouble(s, "link", s->cfg.host);
 	else
-		rc = offer(s, OFFER_CHECK_ONLY);
+		rc = offer(s, OFFER_CHECK_ONLY | (s->estimate ? OFFER_TRIAL : 0));
 	if (rc == -EREMOTEIO && s->refused)
 		*s->err = ERROR_INIT; /* it is among what was found there */
 	else if (s->err->rc)
 		send_trouble(s, "refused", rc == -EREMOTEIO ? src->peer->name : s->cfg.host);
-	return send_verdict(s);
+	rc = send_verdict(s);
+	return rc || !s->estimate ? rc : send_estimate(s);
 }
 
 /* What this pause cost besides its pages, for the moves to come. */
@@ -254,12 +258,42 @@ static void learn(struct send *s)
 	uint64_t rate = send_pages_per_s(s), pages = s->pages - s->pages_live;
 	uint64_t pause = (uint64_t)(s->at.done - s->at.suspending), pages_ms;
 
+	fixed_store(&s->cfg, FIXED_REST, s->src.peer->name, &s->src.dom,
+		(uint32_t)(s->at.first - s->at.start + clock_ms() - s->at.done));
 	/* Under a limit the rate is not that of the pause. */
 	if (!rate || s->wish.bwlimit)
 		return;
 	pages_ms = pages * 1000 / rate;
-	fixed_store(&s->cfg, s->src.peer->name, &s->src.dom,
+	fixed_store(&s->cfg, FIXED_PAUSE, s->src.peer->name, &s->src.dom,
 		pause > pages_ms ? (uint32_t)(pause - pages_ms) : 0);
+}
+
+/*
+ * How long the guest will stand still, tried on a connection of its own. What goes wrong here goes
+ * wrong again in the move itself, with a better sentence.
+ */
+static int announce(struct send *s)
+{
+	struct error why = ERROR_INIT, *kept = s->err;
+	unsigned found = s->found.nr;
+	int rc;
+
+	s->err = &why;
+	rc = source_connect(&s->src, s->err);
+	if (rc == 0)
+		rc = offer(s, OFFER_CHECK_ONLY | OFFER_TRIAL);
+	if (rc == 0)
+		rc = send_announce(s);
+	source_disconnect(&s->src);
+	s->err = kept;
+	s->found.nr = found;
+	s->pages = s->barriers = 0;
+	if (rc == -ECANCELED)
+		*s->err = why;
+	else if (rc)
+		log_warn(
+			"%s: how long it will stand still is not known: %s", s->src.name, why.what);
+	return rc == -ECANCELED ? rc : 0;
 }
 
 static int move(struct send *s)
@@ -271,9 +305,11 @@ static int move(struct send *s)
 
 	if (rc)
 		return rc;
-	s->fixed_ms = fixed_load(&s->cfg, src->peer->name, &src->dom);
+	s->fixed_ms = fixed_load(&s->cfg, FIXED_PAUSE, src->peer->name, &src->dom);
 	steer_open(&s->steer, &s->cfg, src->name, s->client, s->wish.timeout_s);
-	rc = source_connect(src, s->err);
+	rc = s->wish.still ? announce(s) : 0;
+	if (rc == 0)
+		rc = source_connect(src, s->err);
 	if (rc == 0)
 		rc = engine_drive(&src->engine, EVENT_OFFER, s->err);
 	if (rc)

@@ -113,6 +113,8 @@ void send_result(struct send *s, int rc)
 			error_prefix(s->err, rc == -EREMOTEIO ? src->peer->name : s->cfg.host);
 		log_error("%s to %s: %s", src->name, s->host, s->err->what);
 		event_send_error(s->client, s->err);
+	} else if (s->estimate) {
+		log_debug("%s: estimated", src->name); /* send_estimate has said it */
 	} else if (s->check_only) {
 		event_send(s->client, json_pack("{s:s, s:s, s:s, s:b}", "event", "result", "domain",
 					      src->name, "to", src->peer->name, "can_move", 1));

@@ -105,7 +105,7 @@ static int on_pages(void *ctx, const struct page_batch *batch)
 }
 
 /* Wait until everything sent so far is applied there; only then is the link's rate known. */
-static int barrier(struct send *s)
+int send_barrier(struct send *s)
 {
 	const struct record_round mark = {.round = s->barriers++, .pages = s->pages};
 	struct record_round ack;
@@ -238,14 +238,12 @@ static enum hv_decision on_round(void *ctx, const struct hv_round *round)
 	struct policy_output policy;
 	int64_t now;
 
-	if (steer_look(&s->steer, s->err) || (round->round > 0 && barrier(s)))
+	if (steer_look(&s->steer, s->err))
 		return HV_ABORT;
 	learn_drain(&s->learner);
 	now = clock_ms();
-	if (round->round > 0) {
-		measure_rate(s, (double)(now - s->at.round) + 0.5);
+	if (round->round > 0)
 		s->dirty_per_s = left * 1000 / ((uint64_t)(now - s->at.round) + 1);
-	}
 	policy = decide(s, round);
 	if (act(s, round, &policy))
 		return HV_ABORT;
@@ -254,8 +252,10 @@ static enum hv_decision on_round(void *ctx, const struct hv_round *round)
 	s->previous_left = left;
 	s->round_dirty = round->dirty_pages;
 	s->round_pages = 0;
-	s->rounds = round->round + 1;
+	s->rounds = round->round + (policy.decision != HV_STOP);
 	s->at.round = now;
+	if (round->round == 0)
+		s->at.first = now;
 	send_progress(s, "copying");
 	return policy.decision;
 }
@@ -292,12 +292,26 @@ void send_begin_learning(struct send *s)
 		log_warn("%s: its addresses are not learned: %s", s->src.name, why.what);
 }
 
+/*
+ * The round ends when all of it has arrived. What the guest dirties while the last of it is still
+ * in some queue belongs to this round, not to the next.
+ */
+static int on_drain(void *ctx)
+{
+	struct send *s = ctx;
+	int rc = send_barrier(s);
+
+	if (rc == 0)
+		measure_rate(s, (double)(clock_ms() - s->at.round) + 0.5);
+	return rc;
+}
+
 static int on_suspending(void *ctx)
 {
 	struct send *s = ctx;
 	/* What is still under way must not fall into the pause, and then the limit ends: it is
 	 * there to spare others, the guest not least. */
-	int rc = barrier(s);
+	int rc = send_barrier(s);
 
 	if (rc == 0)
 		rc = send_addresses(s);
@@ -322,14 +336,16 @@ static int on_suspended(void *ctx)
 
 int send_stream(struct send *s)
 {
-	static const struct hv_save_hooks hooks = {
+	const struct hv_save_hooks hooks = {
 		.head = on_head,
 		.room = on_room,
 		.pages = on_pages,
 		.round = on_round,
+		.drain = on_drain,
 		.suspending = on_suspending,
 		.suspended = on_suspended,
 		.tail = on_tail,
+		.still = s->wish.still,
 	};
 	int rc = lane_create(&s->lane, s->src.sock, deadline_in(STALL_MS));
 

@@ -705,6 +705,9 @@ class Migrate(Case):
                   --bwlimit=RATE         Send at most RATE a second while the guest runs:
                                          100M (MiB), 100MB, 800mbit (config: bwlimit)
               -c, --config=FILE          Read FILE instead of /etc/lifeboat/lifeboat.conf
+                  --estimate             Watch the domain and try the link for a few
+                                         seconds, and say how a move would go; change
+                                         nothing
                   --force                Move in spite of risks; blockers still stop it
                   --json                 Print the summary, or the error, as JSON
                   --max-downtime=MS      Aim at a pause of at most MS milliseconds (config:
@@ -714,6 +717,8 @@ class Migrate(Case):
                   --on-no-converge=WHAT  When the guest dirties memory as fast as the link
                                          takes it: abort, throttle, or stop (config:
                                          on_no_converge)
+                  --pause                Not live: say how long the guest will stand still,
+                                         then send all of it
               -q, --quiet                No progress, only the summary
                   --timeout=SECS         Cancel it unless it is handed over within SECS
                                          seconds

@@ -14,6 +14,18 @@ import harness  # noqa: E402
 from tap import main  # noqa: E402
 
 
+def engine(host):
+    """The lifeboat-send of this host, by its config."""
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and pathlib.Path(os.readlink(entry / "exe")).name == "lifeboat-send" and \
+                    str(host.config).encode() in (entry / "environ").read_bytes():
+                return int(entry.name)
+        except OSError:
+            continue
+    return None
+
+
 class Case(unittest.TestCase):
     options = ()
 
@@ -190,13 +202,7 @@ class NoConverge(Case):
 
     def test_engine_killed_while_slowed(self):
         move = self.throttled()
-        for entry in pathlib.Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and pathlib.Path(os.readlink(entry / "exe")).name == "lifeboat-send" and \
-                        str(self.a.config).encode() in (entry / "environ").read_bytes():
-                    os.kill(int(entry.name), signal.SIGKILL)
-            except OSError:
-                continue
+        os.kill(engine(self.a), signal.SIGKILL)
         self.assertEqual(self.finish(move)[0], 1)
         self.assert_full_speed()
 
@@ -227,6 +233,134 @@ class NoConvergeInConfig(Case):
         self.assertEqual(status, 1)
         self.assertIn("ledger runs on here", err)
         self.assert_stayed()
+
+
+class Still(Case):
+    """--pause: the guest stands still from the first page, and is told so beforehand."""
+    NOTICE = (r"^migrate: ledger: it will stand still for about \d+\.\d s: \d+ MiB to send at \d+ MB/s, and \d+ ms "
+              r"besides\n")
+
+    def test_moves(self):
+        self.create(memory=64)
+        result = self.a.migrate("--pause", "--quiet", "ledger", "hostb")
+        self.assertRegex(result.stderr, self.NOTICE + "$")
+        self.assertIn("\n  rounds     1, ", result.stdout)
+        self.assert_moved()
+
+    def test_cancelled_while_it_stands(self):
+        self.create(memory=512, extra="fill=90 wss=10 rate=1000")
+        move = self.a.popen("migrate", "--pause", "ledger", "hostb")
+        self.addCleanup(harness.end_process, move)
+        harness.wait_until("it stands still", lambda: self.a.info("ledger")["state"] == "suspended" or
+                           move.poll() is not None)
+        status, out, err = self.finish(self.a.popen("migrate", "cancel", "ledger"))
+        if status == 0:  # unless the machine was faster than this test
+            self.assertEqual(out, "cancelled by 'migrate cancel'; ledger runs on here\n")
+            self.assertEqual(self.finish(move)[0], 1)
+            self.assert_stayed()
+        else:
+            self.assertEqual(self.finish(move)[0], 0)
+            self.assertRegex(err, "too late, ledger runs on hostb|no move of 'ledger' from this host")
+            self.assert_moved()
+
+    def test_estimate(self):
+        self.create(memory=64)
+        e = json.loads(self.a.migrate("--estimate", "--json", "--pause", "ledger", "hostb").stdout)
+        self.assertEqual((e["rounds"], e["end"]), (1, "moves"))
+        self.assertGreater(e["downtime_ms"], e["fixed_ms"])
+        self.assertEqual(self.world.where("ledger"), ["hosta"])
+
+
+class StillCompare(Still):
+    options = ('dirty_tracking = "compare"',)
+
+
+class Estimate(Case):
+    KEYS = ["event", "domain", "to", "converges", "end", "total_ms", "downtime_ms", "max_downtime_ms", "fixed_ms",
+            "fixed_measured", "wire_bytes", "rounds", "pages", "dirty_pages_per_s", "cpu_percent", "dirty", "link",
+            "help", "findings"]
+
+    def assert_untouched(self):
+        self.assertEqual(self.world.where("ledger"), ["hosta"])
+        self.assertEqual(self.b.domains(), {})
+        self.assertEqual(harness.wait_ticks(self.a, "ledger", more=3)["faults"], 0)
+
+    def test_text(self):
+        self.create(memory=64, extra="fill=80 wss=10 rate=500")
+        result = self.a.migrate("--estimate", "ledger", "hostb")
+        number = r"\d+(?:\.\d+)?"
+        guess = ", a guess until a move there has shown it"
+        text = (r"ledger to hostb, an estimate; nothing was changed\n"
+                rf"  total      {number} s\n"
+                r"  downtime   \d+ ms, target 300 ms; \d+ ms of it before any page%s\n"
+                r"  rounds     \d+, \d+ pages in the first\n"
+                rf"  wire       {number} MiB\n"
+                r"  guest      dirties \d+ pages in a second\n"
+                rf"  link       takes \d+ pages a second, {number} MB/s, \d+ bytes a page, \d+ ms there and back\n"
+                r"  It converges: the pause stays below its target\.\n")
+        self.assertRegex(result.stdout, "^" + text % guess + "$")
+        self.assertEqual(result.stderr, "")
+        self.assert_untouched()
+        self.a.migrate("ledger", "hostb")
+        self.b.migrate("ledger", "hosta")
+        self.assertRegex(self.a.migrate("--estimate", "ledger", "hostb").stdout, "^" + text % "" + "$")
+
+    def test_json(self):
+        self.create(memory=64, extra="fill=80 wss=10 rate=500")
+        e = json.loads(self.a.migrate("--estimate", "--json", "ledger", "hostb").stdout)
+        self.assertEqual(list(e), self.KEYS)
+        self.assertEqual((e["converges"], e["end"], e["cpu_percent"]), (True, "moves", 100))
+        self.assertEqual(e["help"], {"max_downtime_ms": 0, "bytes_per_s": 0, "cpu_percent": 0})
+        # 80 % of 64 MiB are ledger pages, of which every second one is noise
+        self.assertTrue(64 * 256 * 0.8 <= e["pages"] <= 64 * 256, e["pages"])
+        self.assertTrue(e["pages"] * 1500 < e["wire_bytes"] < e["pages"] * 5000, e)
+        self.assertEqual([p["pages"] for p in e["dirty"]], sorted(p["pages"] for p in e["dirty"]))
+        # 500 a second, less those that were hit twice; what sums and console dirty comes on top
+        self.assertTrue(150 < e["dirty_pages_per_s"] < 1000, e["dirty"])
+        self.assert_untouched()
+
+    def test_what_would_help(self):
+        self.create()
+        options = ("--estimate", "--bwlimit", "16M", "--max-downtime", "20", "ledger", "hostb")
+        out = self.a.migrate(*options).stdout
+        self.assertIn("  It does not converge: it would be suspended all the same.\n  It would with a target of ", out)
+        self.assertRegex(out, r"\(--max-downtime \d+\)\.\n")
+        out = self.a.migrate("--on-no-converge", "abort", *options).stdout
+        self.assertIn("  It does not converge: the move would be called off, and ledger run on here.\n", out)
+        self.assert_untouched()
+
+    def test_stopped_by_what_the_check_finds(self):
+        self.create(memory=32, extra="rate=500")
+        self.b.create(memory=16)
+        result = self.a.migrate("--estimate", "ledger", "hostb", check=False)
+        self.assertEqual((result.returncode, result.stderr), (1, ""))
+        self.assertRegex(result.stdout, r"^blocker: hostb: .*\n.*\n(?s:.*)ledger cannot move to hostb: \d+ blockers?.*; "
+                         r"nothing was changed\n$")
+
+    def test_engine_killed_while_it_watches(self):
+        """Its connection to the vmm goes with it, and tracking with that: the next one finds nothing in its way."""
+        self.create(memory=32, extra="rate=500")
+        watching = self.a.popen("migrate", "--estimate", "ledger", "hostb")
+        self.addCleanup(harness.end_process, watching)
+        pid = harness.wait_until("it watches", lambda: engine(self.a))
+        os.kill(pid, signal.SIGKILL)
+        self.assertEqual(self.finish(watching)[0], 1)
+        self.a.migrate("--estimate", "ledger", "hostb")
+        self.a.migrate("ledger", "hostb")
+        self.assert_moved()
+
+    def test_ctrl_c(self):
+        self.create(memory=32, extra="rate=500")
+        watching = self.a.popen("migrate", "--estimate", "ledger", "hostb")
+        self.addCleanup(harness.end_process, watching)
+        harness.wait_until("it watches", lambda: engine(self.a))
+        watching.send_signal(signal.SIGINT)
+        self.assertEqual(self.finish(watching)[0], 1)
+        self.assert_untouched()
+
+
+class EstimateCompare(Estimate):
+    options = ('dirty_tracking = "compare"',)
 
 
 if __name__ == "__main__":

@@ -196,10 +196,17 @@ static int move_tail(void *ctx, const void *data, size_t len)
 	return m->r ? hv->restore_tail(m->r, data, len, &m->err) : 0;
 }
 
+static int move_drain(void *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
 static const struct hv_save_hooks hooks = {
 	.head = move_head,
 	.pages = move_pages,
 	.round = move_round,
+	.drain = move_drain,
 	.suspending = move_suspending,
 	.suspended = move_suspended,
 	.tail = move_tail,

@@ -137,6 +137,23 @@ static void test_names(void **state)
 	assert_string_equal(finding_severity_name((enum finding_severity)9), "unknown");
 }
 
+static void test_drop(void **state)
+{
+	(void)state;
+	f = (struct findings){0};
+	findings_add(&f, FINDING_BLOCKER, "one", "fix", "first");
+	findings_add(&f, FINDING_WARNING, "two", "fix", "second");
+	findings_add(&f, FINDING_RISK, "one", "fix", "third");
+	findings_drop(&f, "none");
+	assert_int_equal(f.nr, 3);
+	findings_drop(&f, "one");
+	assert_int_equal(f.nr, 1);
+	assert_string_equal(f.list[0].what, "second");
+	findings_fix(&f, "nobody's");
+	assert_string_equal(f.list[0].fix, "fix");
+	assert_null(findings_stop(&f, false));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -146,6 +163,7 @@ int main(void)
 		cmocka_unit_test_setup(test_merge, setup),
 		cmocka_unit_test_setup(test_full, setup),
 		cmocka_unit_test_setup(test_error, setup),
+		cmocka_unit_test(test_drop),
 		cmocka_unit_test(test_names),
 	};
 

@@ -44,36 +44,37 @@ static void write_text(const char *text)
 static void test_unknown_is_zero(void **state)
 {
 	(void)state;
-	assert_int_equal(fixed_load(&cfg, "hostb", &plain), 0);
+	assert_int_equal(fixed_load(&cfg, FIXED_PAUSE, "hostb", &plain), 0);
 }
 
 static void test_smoothed_and_apart(void **state)
 {
 	(void)state;
-	fixed_store(&cfg, "hostb", &plain, 40);
-	assert_int_equal(fixed_load(&cfg, "hostb", &plain), 40);
-	fixed_store(&cfg, "hostb", &plain, 20);
-	assert_int_equal(fixed_load(&cfg, "hostb", &plain), 30);
-	fixed_store(&cfg, "hostb", &disks, 7000);
-	fixed_store(&cfg, "hostc", &plain, 5);
-	assert_int_equal(fixed_load(&cfg, "hostb", &plain), 30);
-	assert_int_equal(fixed_load(&cfg, "hostb", &disks), 7000);
-	assert_int_equal(fixed_load(&cfg, "hostc", &plain), 5);
+	fixed_store(&cfg, FIXED_PAUSE, "hostb", &plain, 40);
+	assert_int_equal(fixed_load(&cfg, FIXED_PAUSE, "hostb", &plain), 40);
+	fixed_store(&cfg, FIXED_PAUSE, "hostb", &plain, 20);
+	assert_int_equal(fixed_load(&cfg, FIXED_PAUSE, "hostb", &plain), 30);
+	fixed_store(&cfg, FIXED_PAUSE, "hostb", &disks, 7000);
+	fixed_store(&cfg, FIXED_PAUSE, "hostc", &plain, 5);
+	assert_int_equal(fixed_load(&cfg, FIXED_PAUSE, "hostb", &plain), 30);
+	assert_int_equal(fixed_load(&cfg, FIXED_PAUSE, "hostb", &disks), 7000);
+	assert_int_equal(fixed_load(&cfg, FIXED_PAUSE, "hostc", &plain), 5);
+	assert_int_equal(fixed_load(&cfg, FIXED_REST, "hostc", &plain), 0);
 }
 
 /* It is a cache: whatever is wrong with it, it is as if it were not there. */
 static void test_damaged(void **state)
 {
-	static const char *const texts[] = {"", "{", "[1]", "{\"hostb embedded 0\": \"x\"}",
-		"{\"hostb embedded 0\": -1}", "{\"hostb embedded 0\": 99999999999}"};
+	static const char *const texts[] = {"", "{", "[1]", "{\"pause hostb embedded 0\": \"x\"}",
+		"{\"pause hostb embedded 0\": -1}", "{\"pause hostb embedded 0\": 99999999999}"};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(texts); i++) {
 		write_text(texts[i]);
-		assert_int_equal(fixed_load(&cfg, "hostb", &plain), 0);
+		assert_int_equal(fixed_load(&cfg, FIXED_PAUSE, "hostb", &plain), 0);
 	}
-	fixed_store(&cfg, "hostb", &plain, 12);
-	assert_int_equal(fixed_load(&cfg, "hostb", &plain), 12);
+	fixed_store(&cfg, FIXED_PAUSE, "hostb", &plain, 12);
+	assert_int_equal(fixed_load(&cfg, FIXED_PAUSE, "hostb", &plain), 12);
 }
 
 int main(void)

@@ -42,7 +42,7 @@
 
 struct fake {
 	/* what shall happen */
-	bool save_fails, peek_fails, suspend_late, build_fails_at_once, build_fails_at_end;
+	bool still, save_fails, peek_fails, suspend_late, build_fails_at_once, build_fails_at_end;
 	int suspend_rc;
 	/* what happened */
 	bool cleaned, suspended, retired, resumed, renamed, unpaused, destroyed;
@@ -179,8 +179,9 @@ int xc_domain_save(xc_interface *xch, int fd, uint32_t dom, uint32_t flags,
 	bool ok;
 
 	(void)recv_fd;
-	ok = dom == DOMID && flags == XCFLAGS_LIVE && type == XC_STREAM_PLAIN &&
-	     cb->switch_qemu_logdirty && put(fd, head, make_head(head)) && live_passes(fd, cb);
+	ok = dom == DOMID && flags == (fake->still ? 0 : XCFLAGS_LIVE) && type == XC_STREAM_PLAIN &&
+	     cb->switch_qemu_logdirty && put(fd, head, make_head(head)) &&
+	     (fake->still || live_passes(fd, cb));
 	if (ok && fake->save_fails) {
 		xtl_log((xentoollog_logger *)xch, XTL_ERROR, -1, "xc", "%s", LIBXC_SAYS);
 		ok = false;
@@ -438,6 +439,11 @@ static enum hv_decision hook_round(void *ctx, const struct hv_round *round)
 	return round->round == l->last_round ? l->decision : HV_CONTINUE;
 }
 
+static int hook_drain(void *ctx)
+{
+	return called(ctx, 'D');
+}
+
 static int hook_suspending(void *ctx)
 {
 	assert_int_equal(fake->nr_suspends, 0);
@@ -450,17 +456,24 @@ static int hook_suspended(void *ctx)
 	return called(ctx, 's');
 }
 
-static const struct hv_save_hooks hooks = {
-	NULL, hook_head, hook_pages, hook_round, hook_suspending, hook_suspended, hook_tail};
+static const struct hv_save_hooks hooks = {.head = hook_head,
+	.pages = hook_pages,
+	.round = hook_round,
+	.drain = hook_drain,
+	.suspending = hook_suspending,
+	.suspended = hook_suspended,
+	.tail = hook_tail};
 
 static int save(struct log *l)
 {
+	struct hv_save_hooks how = hooks;
 	struct domain dom = {
 		.name = "g", .domid = DOMID, .type = DOMAIN_PVH, .memory_kb = PAGES * 4};
 	int rc;
 
 	alarm(60); /* a hang is a failure */
-	rc = xen_save(&dom, &hooks, l, &l->err);
+	how.still = fake->still;
+	rc = xen_save(&dom, &how, l, &l->err);
 	alarm(0);
 	assert_true(fake->cleaned);
 	assert_true(rc == 0 || l->err.what[0]);
@@ -480,7 +493,7 @@ static void test_save(void **state)
 
 	(void)state;
 	assert_int_equal(save(&l), 0);
-	assert_string_equal(l.calls, "HRPRPRPSsPT");
+	assert_string_equal(l.calls, "HRPDRPDRPSsPT");
 	assert_int_equal(l.first_dirty, PAGES); /* not the 4096 frames of its physmap */
 	assert_int_equal(l.data_pages, FRAMES / 4 + 4 + 4 + 2);
 	assert_int_equal(l.empty, 0);
@@ -491,6 +504,19 @@ static void test_save(void **state)
 	assert_false(fake->resumed);
 }
 
+/* Not live: libxc asks for the suspend before the first page, and for nothing else. */
+static void test_still(void **state)
+{
+	struct log l = {.decision = HV_LAST};
+
+	(void)state;
+	fake->still = true;
+	assert_int_equal(save(&l), 0);
+	assert_string_equal(l.calls, "HSsPT");
+	assert_int_equal(fake->rounds_asked, 0);
+	assert_true(fake->suspended);
+}
+
 /* Without sending that round: what is dirty goes with what follows. */
 static void test_suspend_at_once(void **state)
 {
@@ -498,7 +524,7 @@ static void test_suspend_at_once(void **state)
 
 	(void)state;
 	assert_int_equal(save(&l), 0);
-	assert_string_equal(l.calls, "HRPRSsPT");
+	assert_string_equal(l.calls, "HRPDRSsPT");
 	assert_true(fake->suspended);
 }
 
@@ -511,7 +537,7 @@ static void test_dirty_pages_unknown(void **state)
 	(void)state;
 	fake->peek_fails = true;
 	assert_int_equal(save(&l), 0);
-	assert_string_equal(l.calls, "HRPRPSsPT");
+	assert_string_equal(l.calls, "HRPDRPSsPT");
 }
 
 static void test_called_off(void **state)
@@ -520,7 +546,7 @@ static void test_called_off(void **state)
 
 	(void)state;
 	assert_int_equal(save(&l), -ECANCELED);
-	assert_string_equal(l.calls, "HRPR");
+	assert_string_equal(l.calls, "HRPDR");
 	assert_int_equal(fake->nr_suspends, 0);
 	assert_false(fake->resumed);
 }
@@ -727,6 +753,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_save, reset),
+		cmocka_unit_test_setup(test_still, reset),
 		cmocka_unit_test_setup(test_suspend_at_once, reset),
 		cmocka_unit_test_setup(test_dirty_pages_unknown, reset),
 		cmocka_unit_test_setup(test_called_off, reset),

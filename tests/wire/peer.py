@@ -329,7 +329,7 @@ def offer_get(body):
              "uuid": f.take(16).hex(), "token": f.take(16).hex(), "term": f.number("Q")}
     offer["json"] = f.take(f.number("I")).decode()
     f.end()
-    if offer["version"] != VERSION or offer["flags"] & ~3 or "\0" in offer["json"]:
+    if offer["version"] != VERSION or offer["flags"] & ~7 or offer["flags"] & 5 == 4 or "\0" in offer["json"]:
         raise Refused("a bad OFFER")
     return offer
 
@@ -583,7 +583,7 @@ def serve(conn, args, seen):
                 seen["end"] = "refused"
                 return
             conn.send("ACCEPT", struct.pack("<Q", seen["offer"]["term"]))
-            if seen["offer"]["flags"] & 1:
+            if seen["offer"]["flags"] & 5 == 1:
                 seen["end"] = "checked"
                 return
         elif name == "PAGES":
