@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import pathlib
-import statistics
+import signal
 import subprocess
 import sys
 import tempfile
@@ -123,6 +123,7 @@ def main():
     p.add_argument("--only", choices=["lifeboat"])
     p.add_argument("images", nargs="*", metavar="IMAGE", help=" ".join(IMAGES))
     args = p.parse_intermixed_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started is ended, what was made removed
     report = {"bytes": args.mib << 20, "runs": args.runs, "cpus": len(os.sched_getaffinity(0)), "images": {}}
     where = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with tempfile.TemporaryDirectory(prefix="lifeboat-bench-", dir=where) as directory:
