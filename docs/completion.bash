@@ -134,7 +134,7 @@ _netfix() {
 	local options="--json --config --help --usage"
 	COMPREPLY=()
 	if [ "$COMP_CWORD" = 1 ]; then
-		_lifeboat_reply "announce help version"
+		_lifeboat_reply "announce verify check map help version"
 		return
 	fi
 	case ${COMP_WORDS[COMP_CWORD - 1]} in
@@ -146,10 +146,17 @@ _netfix() {
 	esac
 	case ${COMP_WORDS[1]} in
 	announce) options="$options --dry-run --address --mac --rounds --listen --ask" ;;
+	verify) options="$options --fix --address --mac --listen --ask" ;;
+	check) options="$options --listen" ;;
+	map) ;;
 	*) return ;;
 	esac
 	if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
 		_lifeboat_reply "$options"
+	elif [ "${COMP_WORDS[1]}" = map ]; then
+		if [ "$COMP_CWORD" = 2 ]; then _lifeboat_reply "$(_lifeboat_peers)"; else _lifeboat_files; fi
+	elif [ "${COMP_WORDS[1]}" = check ] && [ "$COMP_CWORD" = 3 ]; then
+		_lifeboat_reply "$(_lifeboat_peers)"
 	else
 		_lifeboat_reply "$(_lifeboat_domains)"
 	fi

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "netfix/check.h"
 
 #define XEN_BRIDGE    "xenbr0"
 #define PROBE_COPIES  3
@@ -69,7 +70,7 @@ void network_probe(const struct domain *dom, const uint8_t token[static RECORD_T
 	throw_away_mac(mac);
 	if (fd < 0 || nethost_read(&h, &why))
 		log_warn("no probe could be sent: %s", why.what);
-	for (unsigned i = 0; i < out->nr; i++) {
+	for (unsigned i = 0; i < out->nr && fd >= 0; i++) {
 		const struct nethost_link *port = nethost_by_name(&h, vif[i].device);
 		const struct nethost_link *bridge =
 			port ? nethost_by_index(&h, port->master) : NULL;
@@ -94,6 +95,8 @@ unsigned network_proof_begin(
 	*p = (struct network_proof){0};
 	p->nr = network_vifs(dom, p->vif);
 	randombytes_buf(p->token, sizeof(p->token));
+	if (p->nr)
+		check_filters(found);
 	if (p->nr && nethost_read(&h, &why))
 		log_warn("%s", why.what);
 	for (unsigned i = 0; i < p->nr; i++) {

@@ -15,6 +15,7 @@
 #include "migrate/destination.h"
 #include "migrate/link.h"
 #include "migrate/network.h"
+#include "netfix/map.h"
 
 #define WIRE_FD	   3
 #define OFFER_MS   60000
@@ -201,6 +202,25 @@ static int begin(struct receive *r, const char *json)
 	return rc ? rc : drbd_window_open(&d->window, &r->cfg, d->engine.entry.uuid, &r->err);
 }
 
+/* What the peer calls its bridges and addresses may be called otherwise here. */
+static int translate(struct receive *r, char **json)
+{
+	const struct config_peer *peer = config_peer_by_name(&r->cfg, r->peer);
+	struct map_changes changes;
+	int rc;
+
+	if (!peer || (!peer->nr_bridges && !peer->nr_moved))
+		return 0;
+	rc = map_config(peer, json, &changes);
+	if (rc)
+		return error_set(&r->err, rc, NULL,
+			"%s offered a configuration that cannot be read", r->peer);
+	for (unsigned i = 0; i < changes.nr; i++)
+		log_info("vif %u: %s %s of %s is %s here", changes.list[i].vif, changes.list[i].key,
+			changes.list[i].there, r->peer, changes.list[i].here);
+	return 0;
+}
+
 static int on_offer(struct receive *r)
 {
 	struct record_offer offer;
@@ -214,6 +234,11 @@ static int on_offer(struct receive *r)
 	json = strndup(offer.json, offer.json_len);
 	if (!json)
 		return error_set(&r->err, -ENOMEM, NULL, "no memory for the offer");
+	rc = translate(r, &json);
+	if (rc) {
+		free(json);
+		return rc;
+	}
 	look(r, &offer, json, open_journal(r, &offer));
 	rc = prove(r);
 	findings_sort(&r->found);
@@ -323,6 +348,8 @@ static int on_addresses(struct receive *r)
 {
 	if (!address_get(r->rec.body, r->rec.len, &r->addresses))
 		return error_set(&r->err, -EPROTO, NULL, "%s sent bad ADDRESSES", r->peer);
+	if (config_peer_by_name(&r->cfg, r->peer))
+		map_addresses(config_peer_by_name(&r->cfg, r->peer), &r->addresses);
 	return 0;
 }
 

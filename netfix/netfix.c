@@ -59,16 +59,45 @@ static const struct argp_option announce_options[] = {
 };
 /* clang-format on */
 
+/* clang-format off */
+static const struct argp_option verify_options[] = {
+	OPT_JSON,
+	{"fix", KEY_FIX, NULL, 0, "Correct this host's bridge, and announce", 0},
+	{"address", KEY_ADDRESS, "ADDRESS[@VLAN]", 0, "An address of the guest; may be repeated", 0},
+	{"mac", KEY_MAC, "MAC", 0, "The guest's MAC address, when a link is named", 0},
+	OPT_LISTEN,
+	OPT_ASK,
+	OPT_CONFIG,
+	{0},
+};
+static const struct argp_option check_options[] = {
+	OPT_JSON,
+	OPT_LISTEN,
+	OPT_CONFIG,
+	{0},
+};
+static const struct argp_option map_options[] = {
+	OPT_JSON,
+	OPT_CONFIG,
+	{0},
+};
+/* clang-format on */
+
 static const struct verb {
 	const char *name;
 	int (*fn)(struct netfix *n);
 	const struct argp_option *options;
-	unsigned words;
-	int listen_ms; /* unless told otherwise */
+	unsigned min, max; /* words */
+	int listen_ms;	   /* unless told otherwise */
 	const char *words_doc, *doc;
 } verbs[] = {
-	{"announce", netfix_announce, announce_options, 1, 500, "DOM|VIF",
+	{"announce", netfix_announce, announce_options, 1, 1, 500, "DOM|VIF",
 		"tell the network where the guest is"},
+	{"verify", netfix_verify, verify_options, 1, 1, 500, "DOM|VIF",
+		"is it reached here, and if not, where is it lost?"},
+	{"check", netfix_check, check_options, 2, 2, 500, "DOM HOST", "would it be reached there?"},
+	{"map", netfix_map, map_options, 1, 2, 0, "HOST [FILE]",
+		"what a domain of HOST is called here"},
 };
 
 #define NR_VERBS (sizeof(verbs) / sizeof(verbs[0]))
@@ -112,7 +141,7 @@ static void add_address(struct argp_state *state, struct addresses *set, const c
 
 static error_t parse_word(struct parsing *p, char *arg, struct argp_state *state)
 {
-	if (p->n->nr_words == p->verb->words)
+	if (p->n->nr_words == p->verb->max)
 		argp_error(state, "too many arguments: `%s'", arg);
 	p->n->word[p->n->nr_words++] = arg;
 	return 0;
@@ -155,7 +184,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
 	case ARGP_KEY_ARG:
 		return parse_word(p, arg, state);
 	case ARGP_KEY_END:
-		if (p->n->nr_words < p->verb->words)
+		if (p->n->nr_words < p->verb->min)
 			argp_error(state, "%s is missing", p->verb->words_doc);
 		return 0;
 	default:

@@ -42,5 +42,8 @@ json_t *netfix_addresses_json(const struct netfix *n, unsigned vif);
 
 /* The verbs; 0, 1 = it is not as it should be and all was said, or -errno with n->err. */
 int netfix_announce(struct netfix *n);
+int netfix_verify(struct netfix *n);
+int netfix_check(struct netfix *n);
+int netfix_map(struct netfix *n);
 
 #endif

@@ -26,6 +26,9 @@ HELP = """\
 Usage: netfix VERB [OPTION...] ARGUMENT...
 
   netfix announce DOM|VIF     tell the network where the guest is
+  netfix verify   DOM|VIF     is it reached here, and if not, where is it lost?
+  netfix check    DOM HOST    would it be reached there?
+  netfix map      HOST [FILE] what a domain of HOST is called here
   netfix help                 this text; `netfix VERB --help' has the options
   netfix version
 
@@ -352,6 +355,169 @@ class OneNetwork(Case):
         self.assertEqual(result.returncode, 1)
         self.assertIn("bridge br1 has an MTU of 1400 here, and vif 0 one of 1500 on hosta", result.stderr)
         self.assertEqual(self.world.where("pong"), ["hosta"])
+
+
+class Verify(Case):
+    def test_all_is_well(self):
+        self.create_quiet()
+        self.know_client()
+        self.let_it_speak()
+        self.transcript(f"""\
+            $ netfix verify --listen=0 pong
+            lbPID.0 {MAC}
+              port     forwards
+              bridge   br0 has it behind lbPID.0
+              network  192.0.2.10 answered
+            = 0
+            """)
+
+    def test_a_stale_table_is_named_and_corrected(self):
+        self.create_quiet()
+        self.know_client()
+        ip("netns", "exec", Network.names["hosta"], "bridge", "fdb", "replace", MAC, "dev", "uplink", "master", "static")
+        self.transcript(f"""\
+            $ netfix verify --listen=0 --address={GUEST} pong
+            lbPID.0 {MAC}
+              port     forwards
+              bridge   stale: br0 has it behind uplink
+              network  192.0.2.10 did not answer
+            = 1
+            $ netfix verify --listen=0 --address={GUEST} --fix pong
+            lbPID.0 {MAC}
+              port     forwards
+              bridge   br0 has it behind lbPID.0
+              network  192.0.2.10 answered
+            = 0
+            """)
+        found = json.loads(self.netfix("verify", "--json", "--listen=0", "--address", GUEST, "pong").stdout)[0]
+        self.assertEqual((found["port_ok"], found["bridge_ok"], found["network_ok"], found["state"]),
+                         (True, True, True, "reachable"))
+
+    def test_beyond_this_host(self):
+        self.create_quiet()
+        self.transcript(f"""\
+            $ netfix verify --listen=0 --ask=192.0.2.99 pong
+            lbPID.0 {MAC}
+              port     forwards
+              bridge   br0 has not learned it
+              network  stale: 192.0.2.99 did not answer; a switch or host beyond this one looks for it elsewhere, or that address is down
+            = 1
+            """)
+
+
+class Check(Case):
+    def check(self, *options):
+        return json.loads(self.netfix("check", "--json", *options, "pong", "hostb", check=False).stdout)
+
+    def setUp(self):
+        super().setUp()
+        for space in (Network.names["hosta"], Network.names["hostb"]):
+            ip("netns", "exec", space, "sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0")
+            ip("netns", "exec", space, "sh", "-c", "sysctl -qw $(sysctl -N net.bridge 2>/dev/null | grep call | sed 's/$/=0/') || :")
+
+    def test_nothing_found(self):
+        self.create_quiet()
+        self.transcript("""\
+            $ netfix check pong hostb
+            pong would be reached on hostb; nothing was changed
+            = 0
+            """)
+
+    def test_a_duplicate_mac_on_the_wire(self):
+        self.create_quiet()
+        with raw_in(Network.names["client"], "uplink") as twin:
+            end = threading.Event()
+            arp = bytes.fromhex("0001080006040001" + MAC.replace(":", "")) + socket.inet_aton("192.0.2.66") + bytes(10)
+            thread = threading.Thread(target=lambda: [twin.send(frame(MAC, 0x0806, arp)) for _ in iter(lambda: end.wait(0.05), True)])
+            thread.start()
+            result = self.netfix("check", "--listen=1000", "pong", "hostb", check=False)
+            end.set()
+            thread.join()
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f"risk: hosta: another station sends with the guest's MAC address {MAC}: its frames come in through "
+                      "uplink, from 192.0.2.66.\n  Give one of the two another MAC address.\n", result.stdout)
+
+    def test_a_duplicate_mac_on_the_other_host(self):
+        self.create_quiet()
+        self.b.create("twin", guest="pong", memory=8, extra="ip=192.0.2.21/24 quiet",
+                      lines=[f'vif = ["mac={MAC},bridge=br0"]'])
+        found = self.check()
+        self.assertTrue([f for f in found if f["host"] == "hostb" and MAC in f["what"] and "twin" in f["what"]], found)
+
+    def test_what_would_drop_it(self):
+        self.create_quiet()
+        for host in ("hosta", "hostb"):
+            ip("netns", "exec", Network.names[host], "nft",
+               "add table bridge walls; add chain bridge walls gate { type filter hook forward priority 0; policy drop; }")
+        ip("netns", "exec", Network.names["hosta"], "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        found = self.check()
+        for host in ("hosta", "hostb"):
+            self.assertIn(("risk", "network-filter", host, "nftables filters bridged frames in chain gate of table bridge walls, "
+                           "which drops what no rule accepts"), [(f["severity"], f["code"], f["host"], f["what"]) for f in found])
+        self.assertTrue([f for f in found if f["code"] == "network-host" and f["fix"].endswith("sysctl net.ipv4.ip_forward=0")])
+
+    def test_no_daemon(self):
+        self.create_quiet()
+        self.a.stop()
+        result = self.netfix("check", "pong", "hostb", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertRegex(result.stderr, "^netfix: lifeboatd does not run on this host .*\n  Start it: systemctl start lifeboatd\\.")
+
+
+class Map(Case):
+    def setUp(self):
+        super().setUp()
+        text = self.b.config.read_text().replace(
+            "peer hosta {", 'peer hosta { bridge br0 { here = "brdr" } moved "192.0.2.20" { here = "198.51.100.20" }')
+        self.b.write_config = lambda: None
+        self.b.config.write_text(text)
+
+    def test_transcripts(self):
+        path = self.world.dir / "config.json"
+        path.write_text('{"vif": [{"mac": "x", "bridge": "br0"}, {"bridge": "other"}], "nics": [{"bridge": "br0", "ip": "192.0.2.20/24 192.0.2.9"}]}')
+        (self.world.dir / "bad").write_text("name = web")
+        self.transcript(f"""\
+            $ netfix map hosta
+            bridge br0 of hosta is brdr here
+            address 192.0.2.20 of hosta is 198.51.100.20 here
+            = 0
+            $ netfix map hosta {path}
+            vif 0
+            -  bridge br0
+            +  bridge brdr
+            vif 0
+            -  bridge br0
+            +  bridge brdr
+            vif 0
+            -  ip 192.0.2.20/24 192.0.2.9
+            +  ip 198.51.100.20/24 192.0.2.9
+            = 0
+            $ netfix map nosuch
+            ! netfix: no peer 'nosuch' is configured on this host.
+            !   Add it to {self.b.config}, or correct the name.
+            = 1
+            $ netfix map hosta {self.world.dir}/bad
+            ! netfix: {self.world.dir}/bad is no domain's configuration in JSON.
+            !   On Xen, xl list -l DOM prints it (its "config").
+            = 1
+            """, host=self.b)
+        self.transcript("""\
+            $ netfix map hostb
+            all is called here as on hostb
+            = 0
+            """)
+
+    def test_a_move_to_a_bridge_of_another_name(self):
+        space = Network.names["hostb"]
+        ip("-n", space, "link", "add", "name", "brdr", "type", "bridge", "forward_delay", "0")
+        ip("-n", space, "link", "set", "brdr", "up")
+        ip("-n", self.network.switch, "link", "add", "name", "dr", "type", "veth", "peer", "name", "updr", "netns", space)
+        ip("-n", self.network.switch, "link", "set", "dr", "master", "switch", "up")
+        ip("-n", space, "link", "set", "updr", "master", "brdr", "up")
+        self.create_quiet()
+        self.a.migrate("pong", "hostb")
+        self.assertEqual(self.b.info("pong")["vif"], [{"mac": MAC, "bridge": "brdr"}])
+        self.assertEqual([tap.get("master") for tap in self.network.taps("hostb")], ["brdr"])
 
 
 class Refusals(Case):

@@ -4,6 +4,8 @@
 #include "test.h"
 
 #include "netfix/announce.h"
+#include "netfix/map.h"
+#include "netfix/plug.h"
 
 static const uint8_t guest[MAC_LEN] = {0, 0x16, 0x3e, 0, 0, 5};
 static const uint8_t other[MAC_LEN] = {0, 0x16, 0x3e, 0, 0, 6};
@@ -381,6 +383,56 @@ static void test_verdict(void **state)
 	assert_int_equal(all.state, PLACE_UNKNOWN);
 }
 
+/* A release is only ever that of the one epoch that waits. */
+static void test_output_is_released_by_its_acknowledgement_only(void **state)
+{
+	struct plug p = {0};
+
+	(void)state;
+	assert_int_equal(plug_may_release(&p, 0), -EINVAL);
+	assert_int_equal(plug_may_release(&p, 1), -EINVAL);
+	assert_int_equal(plug_may_buffer(&p, 0), -EINVAL);
+	assert_int_equal(plug_may_buffer(&p, 1), 0);
+	p.buffered = 1;
+	assert_int_equal(plug_may_buffer(&p, 2), -EBUSY);
+	assert_int_equal(plug_may_release(&p, 0), -EINVAL);
+	assert_int_equal(plug_may_release(&p, 2), -EINVAL);
+	assert_int_equal(plug_may_release(&p, 1), 0);
+	p = (struct plug){.released = 1};
+	assert_int_equal(plug_may_buffer(&p, 1), -EINVAL);
+	assert_int_equal(plug_may_release(&p, 1), -EINVAL);
+	assert_int_equal(plug_may_buffer(&p, 2), 0);
+}
+
+static void test_map(void **state)
+{
+	static struct config_peer peer = {.nr_bridges = 1, .nr_moved = 1};
+	char *json = strdup("{\"vif\": [{\"bridge\": \"a\"}, {\"bridge\": \"c\"}], \"x\": 1}");
+	struct map_changes changes;
+	struct addresses set = {0};
+
+	(void)state;
+	snprintf(peer.bridge[0].there, sizeof(peer.bridge[0].there), "a");
+	snprintf(peer.bridge[0].here, sizeof(peer.bridge[0].here), "b");
+	snprintf(peer.moved[0].there, sizeof(peer.moved[0].there), "192.0.2.5");
+	snprintf(peer.moved[0].here, sizeof(peer.moved[0].here), "198.51.100.5");
+	assert_int_equal(map_config(&peer, &json, &changes), 0);
+	assert_int_equal(changes.nr, 1);
+	assert_non_null(strstr(json, "\"bridge\": \"b\""));
+	assert_non_null(strstr(json, "\"bridge\": \"c\""));
+	free(json);
+	json = strdup("[]");
+	assert_int_equal(map_config(&peer, &json, &changes), -EINVAL);
+	assert_string_equal(json, "[]");
+	free(json);
+	add(&set, "192.0.2.5", 3, ADDRESS_SNIFF);
+	add(&set, "192.0.2.6", 3, ADDRESS_SNIFF);
+	map_addresses(&peer, &set);
+	assert_int_equal(set.list[0].ip[0], 198);
+	assert_int_equal(set.list[0].vif, 3);
+	assert_int_equal(set.list[1].ip[0], 192);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,6 +452,8 @@ int main(void)
 		cmocka_unit_test(test_rounds_back_off),
 		cmocka_unit_test(test_frames_of_a_vif),
 		cmocka_unit_test(test_verdict),
+		cmocka_unit_test(test_output_is_released_by_its_acknowledgement_only),
+		cmocka_unit_test(test_map),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
