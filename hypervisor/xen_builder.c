@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "hypervisor/xen_config.h"
 #include "hypervisor/xen_host.h"
+#include "hypervisor/xen_hotplug.h"
 #include "hypervisor/xen_log.h"
 
 #define PIPE_BYTES     (1 << 20)
@@ -39,6 +40,8 @@ static int build(const char *json, const char *name, int image, uint32_t *domid,
 	free(cfg.c_info.name);
 	cfg.c_info.name = strdup(name);
 	cfg.c_info.domid = NO_DOMID; /* the source's means nothing here */
+	if (xen_hotplug_program())
+		xen_hotplug_use(&cfg, xen_hotplug_program());
 	if (!cfg.c_info.name) {
 		rc = error_set(err, -ENOMEM, NULL, "no memory to build %s", name);
 		goto out;

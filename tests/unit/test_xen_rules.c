@@ -15,6 +15,7 @@
 
 #include "hypervisor/xen_check.h"
 #include "hypervisor/xen_config.h"
+#include "hypervisor/xen_hotplug.h"
 #include "hypervisor/xen_keeper.h"
 #include "hypervisor/xen_log.h"
 #include "hypervisor/xen_ring.h"
@@ -269,6 +270,38 @@ static void test_ring(void **state)
 	}
 }
 
+/* Ours attaches what a stock script would; another's script is never touched. */
+static void test_hotplug(void **state)
+{
+	static char *const scripts[] = {
+		NULL, "vif-bridge", "/etc/xen/scripts/vif-bridge", "/opt/vif-route"};
+	libxl_domain_config cfg;
+
+	(void)state;
+	config_of(&cfg, LIBXL_DOMAIN_TYPE_PVH);
+	cfg.num_nics = 4;
+	cfg.nics = calloc(4, sizeof(*cfg.nics));
+	for (int i = 0; i < 4; i++) {
+		libxl_device_nic_init(&cfg.nics[i]);
+		cfg.nics[i].script = scripts[i] ? strdup(scripts[i]) : NULL;
+	}
+	cfg.num_disks = 1;
+	cfg.disks = calloc(1, sizeof(*cfg.disks));
+	libxl_device_disk_init(cfg.disks);
+	cfg.disks[0].format = LIBXL_DISK_FORMAT_RAW;
+	cfg.disks[0].pdev_path = strdup("/dev/null"); /* no block device */
+	assert_false(xen_hotplug_forget(&cfg, "/ours"));
+	xen_hotplug_use(&cfg, "/ours");
+	for (int i = 0; i < 3; i++)
+		assert_string_equal(cfg.nics[i].script, "/ours");
+	assert_string_equal(cfg.nics[3].script, "/opt/vif-route");
+	assert_null(cfg.disks[0].script);
+	assert_true(xen_hotplug_forget(&cfg, "/ours"));
+	for (int i = 0; i < 3; i++)
+		assert_string_equal(cfg.nics[i].script, "/etc/xen/scripts/vif-bridge");
+	libxl_domain_config_dispose(&cfg);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -281,6 +314,7 @@ int main(void)
 		cmocka_unit_test(test_reasons),
 		cmocka_unit_test(test_actions),
 		cmocka_unit_test(test_ring),
+		cmocka_unit_test(test_hotplug),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

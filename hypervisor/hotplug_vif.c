@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A vif into a bridge, as vif-bridge does it where no firewall rule, new name or hook is asked for.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "hypervisor/hotplug.h"
+
+/* Do bridged frames pass through iptables? Then the script has rules to write. */
+static bool bridge_filters(void)
+{
+	int fd = open("/proc/sys/net/bridge/bridge-nf-call-iptables", O_RDONLY | O_CLOEXEC);
+	char value = '0';
+	bool yes = fd >= 0 && read(fd, &value, 1) == 1 && value != '0';
+
+	if (fd >= 0)
+		close(fd);
+	return yes;
+}
+
+static bool has_hooks(void)
+{
+	DIR *dir = opendir(HOTPLUG_SCRIPT_DIR "/vif-post.d");
+	bool yes = false;
+
+	for (struct dirent *e; dir && !yes && (e = readdir(dir));)
+		yes = strstr(e->d_name, ".hook") != NULL;
+	if (dir)
+		closedir(dir);
+	return yes;
+}
+
+static bool is_set(const struct hotplug *h, const char *key)
+{
+	char *value = hotplug_read(h, key);
+	bool yes = value && *value;
+
+	free(value);
+	return yes;
+}
+
+static bool is_bridge(const char *name)
+{
+	char path[64];
+
+	if (!*name || strlen(name) >= IFNAMSIZ || strchr(name, '/'))
+		return false;
+	snprintf(path, sizeof(path), "/sys/class/net/%s/bridge", name);
+	return access(path, F_OK) == 0;
+}
+
+static bool set_flags(int sock, const char *name, bool up)
+{
+	struct ifreq req = {0};
+
+	strcpy(req.ifr_name, name);
+	if (ioctl(sock, SIOCGIFFLAGS, &req) < 0)
+		return false;
+	req.ifr_flags = (short)(up ? req.ifr_flags | IFF_UP : req.ifr_flags & ~IFF_UP);
+	return ioctl(sock, SIOCSIFFLAGS, &req) == 0;
+}
+
+/* fe:ff:ff:ff:ff:ff, so that the bridge never takes the port's address for its own. */
+static bool set_address(int sock, const char *name)
+{
+	struct ifreq req = {.ifr_hwaddr = {.sa_family = ARPHRD_ETHER}};
+
+	strcpy(req.ifr_name, name);
+	memset(req.ifr_hwaddr.sa_data, 0xff, 6);
+	req.ifr_hwaddr.sa_data[0] = (char)0xfe;
+	return ioctl(sock, SIOCSIFHWADDR, &req) == 0;
+}
+
+/* The MTU that the configuration names, or the bridge's; the guest is told. */
+static bool set_mtu(const struct hotplug *h, int sock, const char *bridge)
+{
+	char *asked = hotplug_read(h, "mtu"), *frontend = hotplug_read(h, "frontend");
+	char path[HOTPLUG_PATH_LEN], text[16];
+	struct ifreq req = {0};
+	bool ok = frontend && strlen(frontend) < sizeof(path) - 8;
+
+	strcpy(req.ifr_name, bridge);
+	if (asked && *asked)
+		req.ifr_mtu = atoi(asked);
+	else if (ioctl(sock, SIOCGIFMTU, &req) < 0)
+		ok = false;
+	memset(req.ifr_name, 0, sizeof(req.ifr_name));
+	strcpy(req.ifr_name, h->vif);
+	ok = ok && req.ifr_mtu > 0 && ioctl(sock, SIOCSIFMTU, &req) == 0;
+	if (ok) {
+		snprintf(text, sizeof(text), "%d", req.ifr_mtu);
+		snprintf(path, sizeof(path), "%.200s/mtu", frontend);
+		ok = xs_write(h->xs, XBT_NULL, path, text, (unsigned)strlen(text));
+	}
+	free(asked);
+	free(frontend);
+	return ok;
+}
+
+static bool add_port(int sock, const char *bridge, const char *port)
+{
+	struct ifreq req = {.ifr_ifindex = (int)if_nametoindex(port)};
+
+	strcpy(req.ifr_name, bridge);
+	return req.ifr_ifindex && ioctl(sock, SIOCBRADDIF, &req) == 0;
+}
+
+bool hotplug_vif(const struct hotplug *h)
+{
+	char *bridge = hotplug_read(h, "bridge");
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool plain = sock >= 0 && h->vif && strlen(h->vif) < IFNAMSIZ && bridge &&
+		     is_bridge(bridge) && !is_set(h, "ip") && !is_set(h, "vifname") &&
+		     !bridge_filters() && !has_hooks();
+	bool done = plain && set_flags(sock, h->vif, false) && set_address(sock, h->vif) &&
+		    set_mtu(h, sock, bridge) && add_port(sock, bridge, h->vif) &&
+		    set_flags(sock, h->vif, true) &&
+		    hotplug_write(h, "hotplug-status", "connected");
+
+	if (sock >= 0)
+		close(sock);
+	free(bridge);
+	return done;
+}
