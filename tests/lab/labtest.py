@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the tests in the lab share: the lab's verbs, the outside client, a guest that is moved and proved."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+FIGURES = ROOT / "build/lab-figures.json"
+OTHER = {"a": "b", "b": "a"}
+figures = {}
+
+def lab(*args, check=True, timeout=900):
+    result = subprocess.run([HERE / "lab", *map(str, args)], text=True, capture_output=True, timeout=timeout,
+                            stdin=subprocess.DEVNULL)
+    if check and result.returncode:
+        raise AssertionError(f"lab {' '.join(map(str, args))}: exit {result.returncode}\n"
+                             f"{result.stdout[-3000:]}{result.stderr[-3000:]}")
+    return result
+
+
+def on(host, *command, **kwargs):
+    return lab("run", host, "--", *command, **kwargs)
+
+
+def until(what, condition, seconds=90):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.5)
+    raise AssertionError(f"waited {seconds} s in vain: {what}")
+
+
+def status(address, host="b"):
+    out = on(host, "curl", "-s", "-m", "5", f"http://{address}/status", check=False).stdout
+    try:
+        return json.loads(out)
+    except ValueError:
+        return None
+
+
+def domains(host):
+    """Names on a host, dom0 left out."""
+    lines = on(host, "xl", "list").stdout.splitlines()[1:]
+    return [line.split()[0] for line in lines if line.split()[0] != "Domain-0"]
+
+
+class Gap:
+    """lab-gap on host b's dom0, for as long as the block lasts."""
+
+    def __init__(self, address):
+        self.address = address
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            [HERE / "lab", "run", "b", "--", "lab-gap", "--host", self.address, "--until-eof"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        return self
+
+    def __exit__(self, *_):
+        out, _ = self.process.communicate("", timeout=60)
+        self.result = json.loads(out)
+
+
+class Lab(unittest.TestCase):
+    hypervisor = "stock"
+    guest = ("g", "pvh", "10.77.0.50")
+
+    @classmethod
+    def setUpClass(cls):
+        lab("down", check=False)
+        lab("up", "--hypervisor", cls.hypervisor)
+        name, kind, _ = cls.guest
+        lab("guest", "a", kind, "--start")
+        cls.name = name
+        cls.address = cls.guest[2]
+        cls.at = "a"
+
+    @classmethod
+    def tearDownClass(cls):
+        for host in "ab":
+            (ROOT / f"build/lab-{cls.__name__}-{host}.log").write_text(
+                on(host, "journalctl", "-o", "short-monotonic", "--no-pager", check=False).stdout, encoding="utf-8")
+        lab("down", check=False)
+        if figures:
+            FIGURES.write_text(json.dumps(figures, indent=1), encoding="utf-8")
+
+    def assert_whole(self, name=None, address=None, more=0):
+        """The guest answers, its memory and disk proofs hold, and it exists once in all."""
+        proof = until("the guest answers", lambda: status(address or self.address))
+        self.assertEqual((proof["errors"], proof["disk_errors"]), (0, 0))
+        self.assertEqual(domains("a") + domains("b"), [name or self.name], "it must be there once in all")
+        if more:
+            passes = proof["passes"]
+            proof = until("the proof goes through all memory again",
+                          lambda: (p := status(address or self.address)) and p["passes"] >= passes + more and p, 300)
+            self.assertEqual((proof["errors"], proof["disk_errors"]), (0, 0))
+        return proof
+
+    def assert_window_closed(self, resource):
+        for host in "ab":
+            self.assertNotIn("allow-two-primaries\t\tyes", on(host, "drbdsetup", "show", resource).stdout)
+            self.assertNotRegex(on(host, "drbdsetup", "show", resource).stdout, r"allow-two-primaries\s+yes")
+
+    def move(self, to):
+        """One move of the guest with everything checked; the summary with the client's gap."""
+        start = self.at
+        with Gap(self.address) as gap:
+            summary = json.loads(on(start, "migrate", "--json", self.name, f"host{to}").stdout)
+            type(self).at = to
+            self.assert_whole()
+        self.assertEqual((gap.result["went_backwards"], gap.result["errors"], gap.result["disk_errors"],
+                          gap.result["reboots"]), (0, 0, 0, 0))
+        self.assert_window_closed(self.name)
+        summary["gap_ms"] = gap.result["longest_gap_ms"]
+        return summary
+
+    def move_by_xl(self, to):
+        """The rival in the same run: by hand what it needs, dual-primary for its whole duration."""
+        start = self.at
+        for host in "ab":
+            on(host, "drbdadm", "net-options", "--allow-two-primaries=yes", self.name)
+        on(to, "drbdadm", "primary", self.name)
+        out = tempfile.mktemp(suffix=".pcap")
+        lab("capture", "start", out)
+        with Gap(self.address) as gap:
+            began = time.monotonic()
+            on(start, "xl", "migrate", self.name, f"host{to}")
+            total = time.monotonic() - began
+            type(self).at = to
+            self.assert_whole()
+        lab("capture", "stop")
+        wire = os.path.getsize(out)
+        os.unlink(out)
+        until("the old host demotes", lambda: on(start, "drbdadm", "secondary", self.name, check=False).returncode == 0)
+        for host in "ab":
+            on(host, "drbdadm", "net-options", "--allow-two-primaries=no", self.name)
+        return {"total_ms": round(total * 1000), "gap_ms": gap.result["longest_gap_ms"], "wire_bytes": wire}
+
+    def start_slow_move(self):
+        """A move over a link slow enough to be caught in the middle."""
+        self.addCleanup(lab, "link", "rate", "unlimited")
+        self.addCleanup(lab, "link", "up")
+        lab("link", "rate", "20mbit")
+        process = subprocess.Popen([HERE / "lab", "run", self.at, "--", "migrate", self.name, f"host{OTHER[self.at]}"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        until("it is being built there", lambda: f"{self.name}--incoming" in domains(OTHER[self.at]))
+        return process
+
+    def wait_for_drbd(self):
+        until("DRBD is whole again", lambda: on(self.at, "drbdadm", "dstate", self.name, check=False).stdout.strip()
+              == "UpToDate/UpToDate", 120)
+
+
+
+def keep(kind, summary):
+    figures.setdefault(kind, []).append(
+        {k: summary[k] for k in ("total_ms", "downtime_ms", "gap_ms", "wire_bytes", "pause") if k in summary})
