@@ -11,7 +11,7 @@
 #include <xenstore.h>
 
 #include "base/proc.h"
-#include "hypervisor/hotplug.h"
+#include "hypervisor/xen_attach.h"
 #include "hypervisor/xen_config.h"
 #include "hypervisor/xen_host.h"
 

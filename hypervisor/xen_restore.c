@@ -132,7 +132,8 @@ int xen_restore_finish(struct hv_restore *r, struct domain *dom, struct error *e
 		return rc;
 	announce_suspend(report.domid);
 	if (xen_hotplug_settle(report.domid, &why))
-		log_warn("%s", why.what); /* it runs all the same, as long as lifeboat is installed */
+		log_warn("%s",
+			why.what); /* it runs all the same, as long as lifeboat is installed */
 	free(r);
 	return 0;
 }

@@ -10,7 +10,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "hypervisor/hotplug.h"
+#include "hypervisor/xen_attach.h"
 
 #define LOCK_DIR  "/var/run/xen-hotplug"
 #define LOCK_FILE LOCK_DIR "/block"

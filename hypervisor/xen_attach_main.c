@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "hypervisor/hotplug.h"
+#include "hypervisor/xen_attach.h"
 
 char *hotplug_read(const struct hotplug *h, const char *key)
 {

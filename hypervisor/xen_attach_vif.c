@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "hypervisor/hotplug.h"
+#include "hypervisor/xen_attach.h"
 
 /* Do bridged frames pass through iptables? Then the script has rules to write. */
 static bool bridge_filters(void)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * hotplug: lifeboat-hotplug, which attaches a moved domain's vifs and disks in place of Xen's shell
- * scripts vif-bridge and block. It does what they do for a plain device (a bridge of Linux, a block
- * device that nobody else uses) and hands everything else, every detachment and every refusal to
- * the script itself. The scripts are most of a move's pause: hundreds of processes a device.
+ * xen_attach: lifeboat-hotplug, which attaches a moved domain's vifs and disks in place of Xen's
+ * shell scripts vif-bridge and block. It does what they do for a plain device (a bridge of Linux, a
+ * block device that nobody else uses) and hands everything else, every detachment and every refusal
+ * to the script itself. The scripts are most of a move's pause: hundreds of processes a device.
  */
-#ifndef HYPERVISOR_HOTPLUG_H
-#define HYPERVISOR_HOTPLUG_H
+#ifndef HYPERVISOR_XEN_ATTACH_H
+#define HYPERVISOR_XEN_ATTACH_H
 
 #include <stdbool.h>
 #include <xenstore.h>
