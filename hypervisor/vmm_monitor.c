@@ -41,7 +41,8 @@ int vmm_monitor_boot(struct vmm *vmm, struct error *err)
 	rc = vmm_process_start(vmm, err);
 	if (rc)
 		return rc;
-	vmm->events = 0;
+	/* An order to power off that came just before stands: whoever gave it was told it would. */
+	vmm->events &= GUEST_EVENT_SHUTDOWN;
 	vmm->tick = 0;
 	vmm->faults = 0;
 	vmm->ring.in_len = 0;
