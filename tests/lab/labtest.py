@@ -159,7 +159,6 @@ class Lab(unittest.TestCase):
               == "UpToDate/UpToDate", 120)
 
 
-
 def keep(kind, summary):
     figures.setdefault(kind, []).append(
         {k: summary[k] for k in ("total_ms", "downtime_ms", "gap_ms", "wire_bytes", "pause") if k in summary})
