@@ -240,6 +240,8 @@ bool address_get(const void *buf, size_t len, struct addresses *set)
 	for (unsigned i = 0; i < nr; i++)
 		if (!get_one(&r, &set->list[i]))
 			return false;
+	if (!wire_reader_done(&r))
+		return false;
 	set->nr = nr;
-	return wire_reader_done(&r);
+	return true;
 }

@@ -129,6 +129,7 @@ static void test_addresses_travel(void **state)
 	}
 	buf[len] = 0;
 	assert_false(address_get(buf, len + 1, &got));
+	assert_int_equal(got.nr, 0);
 }
 
 static void test_bad_addresses_do_not(void **state)
