@@ -10,49 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "base/proc.h"
+#include "migrate/drbd_tool.h"
 
-#define OUTPUT_MAX 8192
 #define DRBD_MAJOR 147u
-#define RETRY_MS   200
 #define UUID_TEXT  (2 * DOMAIN_UUID_LEN + 1)
 #define FILE_MAX   (DOMAIN_DISKS_MAX * DRBD_RESOURCE_LEN)
 #define FIX_DISK   "Check that the file system of state_dir is sound, writable and not full"
-
-/* TOOL ARGS RESOURCE; its output in `out`. A nonzero exit becomes -EIO with the first line it said.
- */
-static int run_tool(const char *tool, const char *const *args, const char *resource, char *out,
-	struct error *err)
-{
-	char *argv[8] = {(char *)(uintptr_t)tool};
-	char text[OUTPUT_MAX];
-	size_t n = 1;
-	int rc;
-
-	if (!out)
-		out = text;
-	while (*args && n < 6)
-		argv[n++] = (char *)(uintptr_t)*args++;
-	argv[n] = (char *)(uintptr_t)resource;
-	rc = proc_run(argv, out, OUTPUT_MAX, deadline_in(DRBD_COMMAND_MS));
-	if (rc == -ENOENT)
-		return error_set(err, rc, "apt install drbd-utils", "%s is not installed", tool);
-	if (rc < 0)
-		return error_sys(err, rc, "Look at 'drbdadm status' and dmesg", "%s %s %s", tool,
-			argv[1], resource ? resource : "");
-	if (rc == 0)
-		return 0;
-	out[strcspn(out, "\n")] = '\0';
-	return error_set(err, -EIO, "Look at 'drbdadm status' and dmesg", "%s %s %s failed: %.200s",
-		tool, argv[1], resource ? resource : "", out);
-}
-
-static int drbdadm(const char *const *args, const char *resource, char *out, struct error *err)
-{
-	return run_tool("drbdadm", args, resource, out, err);
-}
 
 static bool is_drbd(const char *path)
 {
@@ -67,11 +31,11 @@ static bool is_drbd(const char *path)
 /* Does this resource back the device at `path`? */
 static bool backs(const char *resource, const char *path)
 {
-	char devices[OUTPUT_MAX], *save = NULL;
+	char devices[DRBD_OUTPUT_MAX], *save = NULL;
 	struct stat want, have;
 
 	if (stat(path, &want) < 0 ||
-		drbdadm((const char *const[]){"sh-dev", NULL}, resource, devices, NULL))
+		drbd_adm((const char *const[]){"sh-dev", NULL}, resource, devices, NULL))
 		return false;
 	for (char *dev = strtok_r(devices, "\n", &save); dev; dev = strtok_r(NULL, "\n", &save))
 		if (stat(dev, &have) == 0 && have.st_rdev == want.st_rdev)
@@ -81,8 +45,8 @@ static bool backs(const char *resource, const char *path)
 
 static int find_resource(const char *path, char out[static DRBD_RESOURCE_LEN], struct error *err)
 {
-	char names[OUTPUT_MAX], *save = NULL;
-	int rc = drbdadm((const char *const[]){"sh-resources", NULL}, NULL, names, err);
+	char names[DRBD_OUTPUT_MAX], *save = NULL;
+	int rc = drbd_adm((const char *const[]){"sh-resources", NULL}, NULL, names, err);
 
 	if (rc)
 		return rc;
@@ -188,12 +152,12 @@ static void check_resource(const char *resource, struct findings *found)
 		{"dstate", "UpToDate/UpToDate",
 			"Wait until 'drbdadm status' shows both sides UpToDate"},
 	};
-	char out[OUTPUT_MAX];
+	char out[DRBD_OUTPUT_MAX];
 
 	for (size_t c = 0; c < sizeof(checks) / sizeof(checks[0]); c++) {
 		struct error why = ERROR_INIT;
 
-		if (drbdadm((const char *const[]){checks[c].query, NULL}, resource, out, &why)) {
+		if (drbd_adm((const char *const[]){checks[c].query, NULL}, resource, out, &why)) {
 			findings_add_error(found, FINDING_BLOCKER, "drbd", &why);
 			return;
 		}
@@ -240,23 +204,6 @@ void drbd_window_find(struct drbd_window *w, const struct domain *dom, const cha
 		drbd_sendpage_check(w, DRBD_SENDPAGE, found);
 }
 
-/* Try until it works or the deadline is past: DRBD and blkback let go when they please and tell
- * nobody. */
-static int drbdadm_until(
-	const char *const *args, const char *resource, int64_t deadline, struct error *err)
-{
-	for (;;) {
-		struct error last = ERROR_INIT;
-		int rc = drbdadm(args, resource, NULL, &last);
-
-		if (rc == 0)
-			return 0;
-		if (clock_ms() >= deadline)
-			return error_set(err, rc, last.fix, "%s", last.what);
-		clock_pause(RETRY_MS);
-	}
-}
-
 /* The same command on every resource; all are tried, the first failure is returned. */
 static int on_each(
 	const struct drbd_window *w, const char *const *args, int64_t deadline, struct error *err)
@@ -264,7 +211,7 @@ static int on_each(
 	int rc = 0;
 
 	for (unsigned i = 0; i < w->nr; i++) {
-		int r = drbdadm_until(args, w->resource[i], deadline, err);
+		int r = drbd_adm_until(args, w->resource[i], deadline, err);
 
 		if (rc == 0)
 			rc = r;
@@ -307,9 +254,34 @@ int drbd_window_open(struct drbd_window *w, const struct config *cfg,
 	return on_each(w, args, 0, err);
 }
 
+int drbd_window_whole(const struct drbd_window *w, struct error *err)
+{
+	for (unsigned i = 0; i < w->nr; i++) {
+		char out[DRBD_OUTPUT_MAX];
+		int rc = drbd_adm((const char *const[]){"dstate", NULL}, w->resource[i], out, err);
+
+		if (rc)
+			return rc;
+		for (char *save = NULL, *line = strtok_r(out, "\n", &save); line;
+			line = strtok_r(NULL, "\n", &save))
+			if (strcmp(line, "UpToDate/UpToDate") != 0)
+				return error_set(err, -ENOTCONN,
+					"Look at 'drbdadm status' on both hosts and at the network between them",
+					"DRBD resource %s is %.200s by now, not UpToDate/UpToDate",
+					w->resource[i], line);
+	}
+	return 0;
+}
+
+/*
+ * DRBD asks the other host first, and when the connection ends meanwhile does it without: what is
+ * here may then be old.
+ */
 int drbd_window_promote(const struct drbd_window *w, struct error *err)
 {
-	return on_each(w, (const char *const[]){"primary", NULL}, 0, err);
+	int rc = on_each(w, (const char *const[]){"primary", NULL}, 0, err);
+
+	return rc ? rc : drbd_window_whole(w, err);
 }
 
 void drbd_window_demote(const struct drbd_window *w, int64_t deadline)
@@ -325,9 +297,9 @@ static int seen_closed(const char *resource, struct error *err)
 {
 	const char *const args[] = {"show", NULL};
 	struct error why = ERROR_INIT;
-	char out[OUTPUT_MAX] = "";
+	char out[DRBD_OUTPUT_MAX] = "";
 	const char *option;
-	int rc = run_tool("drbdsetup", args, resource, out, &why);
+	int rc = drbd_tool("drbdsetup", args, resource, out, &why);
 
 	if (rc == -EIO && strstr(why.what, "No such resource"))
 		return 0;
@@ -344,24 +316,42 @@ static int seen_closed(const char *resource, struct error *err)
 		"DRBD resource %s still allows two primaries", resource);
 }
 
-int drbd_window_end(struct drbd_window *w, bool demote, int64_t deadline, struct error *err)
+/* One resource: be connected, forbid two primaries, and look whether that is so. */
+static int close_one(const char *resource, bool mine, int64_t deadline, struct error *err)
 {
 	const char *const args[] = {"net-options", "--allow-two-primaries=no", NULL};
-	struct error tried = ERROR_INIT, why = ERROR_INIT;
+	struct error tried = ERROR_INIT, apart = ERROR_INIT;
+	int joined = drbd_rejoin(resource, mine, &apart), rc;
+
+	/* Without a connection there is nothing to wait for: lifeboatd comes again. */
+	if (drbd_adm_until(args, resource, joined ? 0 : deadline, &tried))
+		log_info("%s", tried.what);
+	rc = seen_closed(resource, err);
+	if (rc == 0 && joined)
+		rc = error_set(err, joined, apart.fix, "%s", apart.what);
+	return rc;
+}
+
+int drbd_window_end(struct drbd_window *w, bool demote, int64_t deadline, struct error *err)
+{
 	int rc = 0;
 
 	if (!w->open)
 		return 0;
 	if (demote)
 		drbd_window_demote(w, deadline);
-	if (on_each(w, args, deadline, &tried))
-		log_info("%s", tried.what);
-	for (unsigned i = 0; rc == 0 && i < w->nr; i++)
-		rc = seen_closed(w->resource[i], &why);
-	if (rc) {
-		log_warn("%s%s%s", why.what, tried.rc ? ": " : "", tried.what);
-		return error_set(err, rc, why.fix, "%s", why.what);
+	for (unsigned i = 0; i < w->nr; i++) {
+		struct error why = ERROR_INIT;
+		int r = close_one(w->resource[i], !demote, deadline, &why);
+
+		if (r == 0)
+			continue;
+		log_at(r == -EAGAIN ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARNING, "%s", why.what);
+		if (rc == 0)
+			rc = error_set(err, r, why.fix, "%s", why.what);
 	}
+	if (rc)
+		return rc;
 	w->open = false;
 	if (unlink(w->path) < 0 && errno != ENOENT)
 		log_warn("cannot remove %s: %s", w->path, strerror(errno));

@@ -9,7 +9,9 @@
  *
  * What is opened is written down before, durably, in state_dir/windows/UUID, one resource a line,
  * and that file goes when the window was seen to be closed: whoever finds it (drbd_window_load)
- * closes it, also when the domain and the process that opened it are gone.
+ * closes it, also when the domain and the process that opened it are gone. A connection that was
+ * lost while both were primary does not come back by itself: closing mends that, too, and is over
+ * only when both sides are connected.
  */
 #ifndef MIGRATE_DRBD_H
 #define MIGRATE_DRBD_H
@@ -59,14 +61,25 @@ void drbd_sendpage_check(const struct drbd_window *w, const char *param, struct 
 int drbd_window_open(struct drbd_window *w, const struct config *cfg,
 	const uint8_t uuid[static DOMAIN_UUID_LEN], struct error *err) WARN_UNUSED;
 
-/* Destination: become primary, inside the open window. */
+/*
+ * Is each resource connected and UpToDate on both sides, right now? -ENOTCONN when not. A source
+ * asks once its guest's last write is answered: from then on the destination has all of them.
+ */
+int drbd_window_whole(const struct drbd_window *w, struct error *err) WARN_UNUSED;
+
+/*
+ * Destination: become primary, inside the open window, with the source still connected: -ENOTCONN
+ * when it is not. On failure drbd_window_end with `demote` takes it back.
+ */
 int drbd_window_promote(const struct drbd_window *w, struct error *err) WARN_UNUSED;
 
 /*
  * The end of the window, on every path once it was opened: with `demote` (the domain is not this
  * host's) give up primary, then forbid two primaries again, each tried until `deadline` since
- * blkback lets go late, look whether that is so, and only then forget what was written down.
- * Failures are logged as well as returned; lifeboatd tries again while it is written down.
+ * blkback lets go late, look whether that is so and the two sides are connected, and only then
+ * forget what was written down. Where they had parted they are connected again (drbd_tool.h), which
+ * takes more than one call: -EAGAIN until then. Failures are logged as well as returned; lifeboatd
+ * tries again while it is written down.
  */
 int drbd_window_end(struct drbd_window *w, bool demote, int64_t deadline, struct error *err);
 

@@ -2,6 +2,7 @@
 """unittest with TAP on standard output, so that meson counts each case."""
 import os
 import sys
+import time
 import traceback
 import unittest
 
@@ -9,9 +10,15 @@ import unittest
 class TapResult(unittest.TestResult):
     count = 0
     broken = None  # the case that runs, when a part of it failed
+    began = 0.0
+
+    def startTest(self, test):
+        super().startTest(test)
+        self.began = time.monotonic()
 
     def say(self, ok, test, more=""):
         self.count += 1
+        print(f"# {time.monotonic() - self.began:.1f} s", flush=True)
         print(f"{'ok' if ok else 'not ok'} {self.count} {test.id().split('.', 1)[-1]}{more}", flush=True)
 
     def explain(self, err):

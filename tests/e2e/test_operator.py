@@ -17,7 +17,10 @@ from tap import main  # noqa: E402
 
 # Stand-ins that write down what they are asked. drbdsetup says what the test wants.
 DRBDADM = """#!/bin/sh
+[ "$1" = cstate ] && exec cat "$FAKE_DRBD/cstate"
 echo "$@" >>"$FAKE_DRBD/log"
+[ "$1" = connect ] && echo WFConnection >"$FAKE_DRBD/cstate"
+true
 """
 DRBDSETUP = """#!/bin/sh
 cat "$FAKE_DRBD/show"
@@ -249,6 +252,7 @@ class Window(Case):
         self.addCleanup(os.environ.pop, "FAKE_DRBD", None)
         os.environ.update(PATH=f"{fake}:{os.environ['PATH']}", FAKE_DRBD=str(fake))
         self.fake = fake
+        (fake / "cstate").write_text("Connected\n")
         self.create()
         self.a.migrate("--quiet", "ledger", "hostb")
         self.a.stop()
@@ -274,6 +278,28 @@ class Window(Case):
         self.assertFalse(path.exists())
         no = "net-options --allow-two-primaries=no"
         self.assertEqual(self.asked(), ["secondary disk0", "secondary disk1", f"{no} disk0", f"{no} disk1"])
+
+    def test_where_the_two_sides_have_parted(self):
+        (self.fake / "cstate").write_text("StandAlone\n")
+        path = self.leave_window(self.b)
+        result = self.b.migrate("resolve", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("DRBD resource disk0 is WFConnection, not connected to the other host", result.stdout)
+        self.assertIn("connect disk0", self.asked())
+        self.assertTrue(path.exists())
+        (self.fake / "cstate").write_text("Connected\n")
+        self.b.migrate("resolve")
+        self.assertFalse(path.exists())
+
+    def test_it_waits_for_its_peer(self):
+        (self.fake / "cstate").write_text("WFConnection\n")
+        path = self.leave_window(self.b)
+        self.b.start()
+        harness.wait_until("two primaries are forbidden", lambda: (self.fake / "log").exists() and
+                           any(line.startswith("net-options") for line in self.asked()))
+        self.assertTrue(path.exists())
+        (self.fake / "cstate").write_text("Connected\n")
+        harness.wait_until("the window is closed", lambda: not path.exists())
 
     def test_where_it_runs(self):
         path = self.leave_window(self.b)

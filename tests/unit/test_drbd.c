@@ -3,6 +3,9 @@
 #include "test.h"
 
 #include "migrate/drbd.h"
+#include "migrate/drbd_tool.h"
+
+#include <sys/sysmacros.h>
 
 static char *dir;
 static struct findings found;
@@ -115,6 +118,117 @@ static void test_unknown_device(void **state)
 		found.list[0].what, "no DRBD resource here has the device /dev/drbd4095");
 }
 
+/* Become primary, and the connection has ended meanwhile. */
+static void test_whole(void **state)
+{
+	struct error why = ERROR_INIT;
+
+	(void)state;
+	put("primary.web", "", 0644);
+	put("dstate.web", "UpToDate/UpToDate\n", 0644);
+	assert_int_equal(drbd_window_promote(&window, &why), 0);
+	put("dstate.web", "UpToDate/DUnknown\n", 0644);
+	assert_int_equal(drbd_window_promote(&window, &why), -ENOTCONN);
+	assert_string_equal(
+		why.what, "DRBD resource web is UpToDate/DUnknown by now, not UpToDate/UpToDate");
+	/* The second volume counts as well. */
+	put("dstate.web", "UpToDate/UpToDate\nInconsistent/UpToDate\n", 0644);
+	assert_int_equal(drbd_window_whole(&window, NULL), -ENOTCONN);
+	window.nr = 0;
+	assert_int_equal(drbd_window_whole(&window, NULL), 0);
+}
+
+/* Version 8.4 on its minors, version 9 by its peers; where neither tells it, it is not known. */
+static void test_unsynced(void **state)
+{
+	static const char proc[] =
+		"version: 8.4.11 (api:1/proto:86-101)\n"
+		" 0: cs:StandAlone ro:Primary/Unknown ds:UpToDate/DUnknown   r-----\n"
+		"    ns:23 nr:0 dw:95 dr:24460 al:9 bm:0 lo:0 ep:1 wo:f oos:72\n"
+		" 1: cs:Connected ro:Secondary/Secondary ds:UpToDate/UpToDate C r-----\n"
+		"    ns:0 nr:0 dw:0 dr:0 al:8 bm:0 lo:0 ep:1 wo:f oos:0\n"
+		"10: cs:Connected ro:Secondary/Secondary ds:UpToDate/UpToDate C r-----\n"
+		"    ns:0 nr:0 dw:0 dr:0 al:8 bm:0 lo:0 ep:1 wo:f oos:5\n";
+	char path[512];
+	struct stat st;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/proc", dir);
+	put("proc", proc, 0644);
+	/* Any device does whose minor number is known: these are 3, which is not in the list. */
+	assert_int_equal(stat("/dev/null", &st), 0);
+	assert_int_equal(minor(st.st_rdev), 3);
+	put("sh-dev.web", "/dev/null\n", 0644);
+	assert_int_equal(drbd_unsynced("web", path), -ENODATA);
+	put("proc",
+		"\n 2: cs:StandAlone\n    oos:9\n 3: cs:StandAlone\n    ns:1 oos:72\n 4: cs:Connected\n    oos:8\n",
+		0644);
+	assert_int_equal(drbd_unsynced("web", path), 72 * 1024);
+	put("proc", "\n 3: cs:StandAlone\n    ns:1 oos:0\n", 0644);
+	assert_int_equal(drbd_unsynced("web", path), 0);
+	put("sh-dev.web", "/dev/null\n/nonexistent\n", 0644);
+	assert_int_equal(drbd_unsynced("web", path), -ENOENT);
+
+	put("drbdsetup", "#!/bin/sh\necho ' peer-disk:DUnknown received:1 out-of-sync:4'\n", 0755);
+	assert_int_equal(drbd_unsynced("web", path), 4096);
+}
+
+static bool was_said(const char *path, const char *what)
+{
+	char text[256] = "";
+	FILE *f = fopen(path, "r");
+
+	assert_non_null(f);
+	assert_non_null(fgets(text, sizeof(text), f));
+	fclose(f);
+	return strstr(text, what) != NULL;
+}
+
+/* What is asked of DRBD for each state, by the file that a call of it leaves. */
+static void test_rejoin(void **state)
+{
+	static const struct {
+		const char *cstate;
+		int rc;
+		bool asked;
+	} cases[] = {
+		{"Connected\n", 0, false},
+		{"SyncTarget\n", 0, false},
+		{"WFConnection\n", -EAGAIN, false},
+		{"NetworkFailure\n", -EAGAIN, false},
+		{"StandAlone\n", -EAGAIN, true},
+	};
+	char script[512], asked[512];
+
+	(void)state;
+	snprintf(asked, sizeof(asked), "%s/asked", dir);
+	snprintf(script, sizeof(script),
+		"#!/bin/sh\ncase $1 in connect) echo \"$@\" >%s/asked ;;\n"
+		"*) read -r line <%s/$1.$2 && echo \"$line\" ;; esac\n",
+		dir, dir);
+	put("drbdadm", script, 0755);
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct error why = ERROR_INIT;
+
+		unlink(asked);
+		put("cstate.web", cases[i].cstate, 0644);
+		assert_int_equal(drbd_rejoin("web", true, &why), cases[i].rc);
+		assert_int_equal(access(asked, F_OK) == 0, cases[i].asked);
+	}
+	/* Changes of its own are not known here: it gives up nothing. */
+	assert_int_equal(drbd_rejoin("web", false, NULL), -EAGAIN);
+	assert_int_equal(was_said(asked, "discard"), false);
+	put("drbdsetup", "#!/bin/sh\necho ' out-of-sync:4'\n", 0755);
+	assert_int_equal(drbd_rejoin("web", false, NULL), -EAGAIN);
+	assert_int_equal(was_said(asked, "discard"), false);
+	put("drbdsetup", "#!/bin/sh\necho ' out-of-sync:0'\n", 0755);
+	assert_int_equal(drbd_rejoin("web", false, NULL), -EAGAIN);
+	assert_int_equal(was_said(asked, "connect --discard-my-data web"), true);
+	/* The side that has the domain never gives it up. */
+	assert_int_equal(drbd_rejoin("web", true, NULL), -EAGAIN);
+	assert_int_equal(was_said(asked, "discard"), false);
+}
+
 static void test_no_drbd_disks(void **state)
 {
 	const struct domain dom = {.nr_disks = 1, .disk = {{.path = "/srv/plain"}}};
@@ -163,6 +277,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unknown_device, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_drbd_disks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sendpage, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_whole, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_unsynced, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rejoin, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
