@@ -248,7 +248,7 @@ int xen_domain_activate(struct domain *dom, const char *name, struct error *err)
 			rc = xen_domain_rename(dom, name, err);
 	}
 	if (rc == 0)
-		xen_keeper_start(dom->domid);
+		xen_keeper_begin(dom->domid);
 	return rc;
 }
 

@@ -80,11 +80,12 @@ bool xen_hotplug_forget(libxl_domain_config *cfg, const char *program)
 	return found;
 }
 
-static void settle_xenstore(struct xs_handle *xs, uint32_t domid, const char *kind,
-	const char *script, const char *program)
+/* The devices of a kind whose script is ours; with `script` that is there instead from now on. */
+static unsigned of_kind(struct xs_handle *xs, uint32_t domid, const char *kind, const char *script,
+	const char *program)
 {
 	char path[HOTPLUG_PATH_LEN], **devs;
-	unsigned nr = 0, len;
+	unsigned nr = 0, len, ours = 0;
 
 	snprintf(path, sizeof(path), "backend/%s/%u", kind, domid);
 	devs = xs_directory(xs, XBT_NULL, path, &nr);
@@ -93,11 +94,15 @@ static void settle_xenstore(struct xs_handle *xs, uint32_t domid, const char *ki
 
 		snprintf(path, sizeof(path), "backend/%s/%u/%.32s/script", kind, domid, devs[i]);
 		now = xs_read(xs, XBT_NULL, path, &len);
-		if (now && strcmp(now, program) == 0)
-			xs_write(xs, XBT_NULL, path, script, (unsigned)strlen(script));
+		if (now && strcmp(now, program) == 0) {
+			ours++;
+			if (script)
+				xs_write(xs, XBT_NULL, path, script, (unsigned)strlen(script));
+		}
 		free(now);
 	}
 	free(devs);
+	return ours;
 }
 
 /* libxl's own note of the configuration, which xl and the next move start from. */
@@ -122,18 +127,20 @@ static int settle_config(libxl_ctx *ctx, uint32_t domid, const char *program, st
 int xen_hotplug_settle(uint32_t domid, struct error *err)
 {
 	const char *program = xen_hotplug_program();
-	struct xs_handle *xs;
+	struct xs_handle *xs = program ? xs_open(0) : NULL;
 	libxl_ctx *ctx;
-	int rc;
+	int rc = 0;
 
-	if (!program)
+	if (!xs)
 		return 0;
-	xs = xs_open(0);
-	if (xs) {
-		settle_xenstore(xs, domid, "vif", VIF_SCRIPT, program);
-		settle_xenstore(xs, domid, "vbd", DISK_SCRIPT, program);
-		xs_close(xs);
+	if (of_kind(xs, domid, "vif", NULL, program) + of_kind(xs, domid, "vbd", NULL, program)) {
+		rc = xen_host_open(&ctx, err);
+		if (rc == 0)
+			rc = settle_config(ctx, domid, program, err);
+		/* Last: while it stands there, what was begun is done again. */
+		of_kind(xs, domid, "vif", VIF_SCRIPT, program);
+		of_kind(xs, domid, "vbd", DISK_SCRIPT, program);
 	}
-	rc = xen_host_open(&ctx, err);
-	return rc ? rc : settle_config(ctx, domid, program, err);
+	xs_close(xs);
+	return rc;
 }

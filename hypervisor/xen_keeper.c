@@ -23,33 +23,43 @@
 #define XL_LOGS	    "/var/log/xen/xl-"
 #define XL_LOG_MAX  (4u << 20)
 
-/* The monitor forks and its first process ends when the second one watches: no zombie is left. */
-static int start(uint32_t domid)
+static pid_t spawn(uint32_t domid)
 {
 	char path[PATH_MAX], arg[16];
 	char *argv[] = {path, arg, NULL};
-	pid_t pid;
-	int status;
 	int rc = proc_our_program("lifeboat-monitor", path, sizeof(path));
 
 	if (rc)
 		return rc;
 	snprintf(arg, sizeof(arg), "%u", domid);
-	pid = proc_spawn(path, argv, NULL, 0, PROC_DETACH);
-	if (pid < 0)
-		return pid;
-	status = proc_reap(pid, deadline_in(START_MS));
-	return WIFEXITED(status) && WEXITSTATUS(status) == XEN_KEEPER_READY ? 0 : -EIO;
+	return proc_spawn(path, argv, NULL, 0, PROC_DETACH);
 }
 
+static void failed(uint32_t domid, int rc)
+{
+	log_error("domain %u has no monitor, nobody will restart it (%s); "
+		  "start one by hand: lifeboat-monitor %u",
+		domid, strerror(-rc), domid);
+}
+
+/* The monitor forks and its first process ends when the second one watches: no zombie is left. */
 void xen_keeper_start(uint32_t domid)
 {
-	int rc = start(domid);
+	pid_t pid = spawn(domid);
+	int status = pid > 0 ? proc_reap(pid, deadline_in(START_MS)) : -1;
 
-	if (rc)
-		log_error("domain %u has no monitor, nobody will restart it (%s); "
-			  "start one by hand: lifeboat-monitor %u",
-			domid, strerror(-rc), domid);
+	if (pid < 0)
+		failed(domid, pid);
+	else if (!WIFEXITED(status) || WEXITSTATUS(status) != XEN_KEEPER_READY)
+		failed(domid, -EIO);
+}
+
+void xen_keeper_begin(uint32_t domid)
+{
+	pid_t pid = spawn(domid);
+
+	if (pid < 0)
+		failed(domid, pid);
 }
 
 int xen_keeper_log_domid(const char *text, pid_t pid, uint32_t *domid)

@@ -19,6 +19,12 @@
 void xen_keeper_start(uint32_t domid);
 
 /*
+ * The same without waiting, where a guest's pause would last longer for it: a monitor that comes a
+ * moment later learns what has happened before. It logs itself what stops it.
+ */
+void xen_keeper_begin(uint32_t domid);
+
+/*
  * The domain stands suspended and shall run on: xl's monitor, if it had one, must be gone by then.
  * It leaves at a suspend by itself; wait a second for that, then end exactly that process.
  */

@@ -27,6 +27,7 @@
 #include "hypervisor/xen_config.h"
 #include "hypervisor/xen_domain.h"
 #include "hypervisor/xen_host.h"
+#include "hypervisor/xen_hotplug.h"
 #include "hypervisor/xen_keeper.h"
 #include "hypervisor/xen_log.h"
 #include "hypervisor/xen_shutdown.h"
@@ -170,6 +171,7 @@ static enum outcome one_event(struct monitor *m, struct error *err)
 /* `*taken`: another monitor watches already. */
 static int begin(struct monitor *m, uint32_t domid, bool *taken, struct error *err)
 {
+	struct error why = ERROR_INIT;
 	struct config cfg;
 	int rc = config_load(&cfg, err);
 
@@ -183,6 +185,9 @@ static int begin(struct monitor *m, uint32_t domid, bool *taken, struct error *e
 		rc = take_lock(m, taken, err);
 	if (rc || *taken)
 		return rc;
+	/* It runs all the same, as long as lifeboat is installed. */
+	if (xen_hotplug_settle(domid, &why))
+		log_warn("%s", why.what);
 	rc = xen_config_retrieve(m->ctx, domid, &m->cfg, err);
 	return rc ? rc : watch(m, err);
 }

@@ -14,7 +14,6 @@
 #include "hypervisor/xen_config.h"
 #include "hypervisor/xen_domain.h"
 #include "hypervisor/xen_host.h"
-#include "hypervisor/xen_hotplug.h"
 #include "hypervisor/xen_keeper.h"
 #include "hypervisor/xen_writer.h"
 
@@ -116,7 +115,6 @@ static void announce_suspend(uint32_t domid)
 int xen_restore_finish(struct hv_restore *r, struct domain *dom, struct error *err)
 {
 	struct xen_builder_report report;
-	struct error why = ERROR_INIT;
 	int rc = explain(r, xen_writer_end(&r->writer, err), err);
 
 	if (rc)
@@ -131,9 +129,6 @@ int xen_restore_finish(struct hv_restore *r, struct domain *dom, struct error *e
 	if (rc)
 		return rc;
 	announce_suspend(report.domid);
-	if (xen_hotplug_settle(report.domid, &why))
-		log_warn("%s",
-			why.what); /* it runs all the same, as long as lifeboat is installed */
 	free(r);
 	return 0;
 }

@@ -75,6 +75,7 @@ int drbd_window_init(struct drbd_window *w, const struct domain *dom, struct err
 {
 	*w = (struct drbd_window){0};
 	for (unsigned i = 0; i < dom->nr_disks; i++) {
+		struct stat st;
 		int rc;
 
 		if (!is_drbd(dom->disk[i].path))
@@ -82,7 +83,7 @@ int drbd_window_init(struct drbd_window *w, const struct domain *dom, struct err
 		rc = find_resource(dom->disk[i].path, w->resource[w->nr], err);
 		if (rc)
 			return rc;
-		w->nr++;
+		w->dev[w->nr++] = stat(dom->disk[i].path, &st) == 0 ? st.st_rdev : 0;
 	}
 	return 0;
 }
@@ -254,21 +255,46 @@ int drbd_window_open(struct drbd_window *w, const struct config *cfg,
 	return on_each(w, args, 0, err);
 }
 
-int drbd_window_whole(const struct drbd_window *w, struct error *err)
+/* Of one device; `state` is for the sentence. 0, -ENOTCONN, or -errno with `err`. */
+static int is_whole(const struct drbd_window *w, unsigned i, const char *proc,
+	char state[static DRBD_OUTPUT_MAX], struct error *err)
 {
-	for (unsigned i = 0; i < w->nr; i++) {
-		char out[DRBD_OUTPUT_MAX];
-		int rc = drbd_adm((const char *const[]){"dstate", NULL}, w->resource[i], out, err);
+	char part[DRBD_PART_MAX];
+	int rc = w->dev[i] ? drbd_proc(proc, w->dev[i], part) : -ENODATA;
 
+	if (rc == 0) {
+		const char *ds = strstr(part, " ds:");
+
+		snprintf(state, DRBD_OUTPUT_MAX, "%.*s", ds ? (int)strcspn(ds + 4, " \n") : 0,
+			ds ? ds + 4 : "");
+	} else {
+		rc = drbd_adm((const char *const[]){"dstate", NULL}, w->resource[i], state, err);
 		if (rc)
 			return rc;
-		for (char *save = NULL, *line = strtok_r(out, "\n", &save); line;
-			line = strtok_r(NULL, "\n", &save))
-			if (strcmp(line, "UpToDate/UpToDate") != 0)
-				return error_set(err, -ENOTCONN,
-					"Look at 'drbdadm status' on both hosts and at the network between them",
-					"DRBD resource %s is %.200s by now, not UpToDate/UpToDate",
-					w->resource[i], line);
+	}
+	/* One line a volume. */
+	for (char *save = NULL, *line = strtok_r(state, "\n", &save); line;
+		line = strtok_r(NULL, "\n", &save))
+		if (strcmp(line, "UpToDate/UpToDate") != 0) {
+			memmove(state, line, strlen(line) + 1);
+			return -ENOTCONN;
+		}
+	return 0;
+}
+
+int drbd_window_whole(const struct drbd_window *w, const char *proc, struct error *err)
+{
+	for (unsigned i = 0; i < w->nr; i++) {
+		char state[DRBD_OUTPUT_MAX];
+		int rc = is_whole(w, i, proc, state, err);
+
+		if (rc == -ENOTCONN)
+			error_set(err, rc,
+				"Look at 'drbdadm status' on both hosts and at the network between them",
+				"DRBD resource %s is %.200s by now, not UpToDate/UpToDate",
+				w->resource[i], state);
+		if (rc)
+			return rc;
 	}
 	return 0;
 }
@@ -281,7 +307,7 @@ int drbd_window_promote(const struct drbd_window *w, struct error *err)
 {
 	int rc = on_each(w, (const char *const[]){"primary", NULL}, 0, err);
 
-	return rc ? rc : drbd_window_whole(w, err);
+	return rc ? rc : drbd_window_whole(w, DRBD_PROC, err);
 }
 
 void drbd_window_demote(const struct drbd_window *w, int64_t deadline)

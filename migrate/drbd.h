@@ -17,6 +17,7 @@
 #define MIGRATE_DRBD_H
 
 #include <limits.h>
+#include <sys/types.h>
 
 #include "base/config.h"
 #include "hypervisor/hypervisor.h"
@@ -26,6 +27,7 @@
 
 struct drbd_window {
 	char resource[DOMAIN_DISKS_MAX][DRBD_RESOURCE_LEN];
+	dev_t dev[DOMAIN_DISKS_MAX]; /* by drbd_window_init; 0 = not known */
 	unsigned nr;
 	bool open;
 	char path[PATH_MAX]; /* where it is written down */
@@ -63,9 +65,11 @@ int drbd_window_open(struct drbd_window *w, const struct config *cfg,
 
 /*
  * Is each resource connected and UpToDate on both sides, right now? -ENOTCONN when not. A source
- * asks once its guest's last write is answered: from then on the destination has all of them.
+ * asks once its guest's last write is answered: from then on the destination has all of them. The
+ * guest stands still meanwhile, so DRBD is asked by `proc`, which is DRBD_PROC or a stand-in.
  */
-int drbd_window_whole(const struct drbd_window *w, struct error *err) WARN_UNUSED;
+#define DRBD_PROC "/proc/drbd"
+int drbd_window_whole(const struct drbd_window *w, const char *proc, struct error *err) WARN_UNUSED;
 
 /*
  * Destination: become primary, inside the open window, with the source still connected: -ENOTCONN

@@ -6,11 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "base/log.h"
-
-#define PROC_MAX 65536
+#include "migrate/drbd.h"
 
 /* Sum up the numbers behind each `label` in `text`; -ENODATA when there is none. */
 static int64_t sum_of(const char *text, const char *label)
@@ -24,46 +22,25 @@ static int64_t sum_of(const char *text, const char *label)
 	return sum;
 }
 
-/* 8.4: "\n 0: cs:StandAlone ...\n    ns:23 ... oos:72\n 1: ..." */
-static int64_t of_minor(const char *text, unsigned minor_nr)
-{
-	char head[24], *part;
-	const char *start, *end;
-	int64_t kib;
-
-	snprintf(head, sizeof(head), "\n%2u: cs:", minor_nr);
-	start = strstr(text, head);
-	if (!start)
-		return -ENODATA;
-	end = strstr(start + 1, ": cs:");
-	end = end ? strstr(end + 1, ": cs:") : NULL;
-	part = strndup(start, end ? (size_t)(end - start) : strlen(start));
-	if (!part)
-		return -ENOMEM;
-	kib = sum_of(part, " oos:");
-	free(part);
-	return kib;
-}
-
 static int64_t unsynced_84(const char *resource, const char *proc)
 {
-	char devices[DRBD_OUTPUT_MAX], *text = NULL, *save = NULL;
+	char devices[DRBD_OUTPUT_MAX], *save = NULL;
 	int64_t sum = 0;
 	int rc = drbd_adm((const char *const[]){"sh-dev", NULL}, resource, devices, NULL);
 
-	if (rc == 0)
-		rc = io_read_file(proc, PROC_MAX, &text, NULL);
 	for (char *dev = strtok_r(devices, "\n", &save); rc == 0 && dev;
 		dev = strtok_r(NULL, "\n", &save)) {
+		char part[DRBD_PART_MAX];
 		struct stat st;
-		int64_t kib = stat(dev, &st) == 0 ? of_minor(text, minor(st.st_rdev)) : -errno;
+		int64_t kib;
 
+		rc = stat(dev, &st) == 0 ? drbd_proc(proc, st.st_rdev, part) : -errno;
+		kib = rc ? rc : sum_of(part, " oos:");
 		if (kib < 0)
 			rc = (int)kib;
 		else
 			sum += kib * 1024;
 	}
-	free(text);
 	return rc ? rc : sum;
 }
 

@@ -2,13 +2,17 @@
 #include "migrate/drbd_tool.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
 #include "base/clock.h"
 #include "base/proc.h"
 #include "migrate/drbd.h"
 
 #define RETRY_MS 200
+#define PROC_MAX 65536
 
 int drbd_tool(const char *tool, const char *const *args, const char *resource, char *out,
 	struct error *err)
@@ -54,4 +58,25 @@ int drbd_adm_until(
 			return error_set(err, rc, last.fix, "%s", last.what);
 		clock_pause(RETRY_MS);
 	}
+}
+
+/* "\n 0: cs:StandAlone ...\n    ns:23 ... oos:72\n 1: ..." */
+int drbd_proc(const char *proc, dev_t dev, char out[static DRBD_PART_MAX])
+{
+	char head[24], *text = NULL;
+	const char *start, *end;
+	int rc = io_read_file(proc, PROC_MAX, &text, NULL);
+
+	if (rc)
+		return rc;
+	snprintf(head, sizeof(head), "\n%2u: cs:", minor(dev));
+	start = strstr(text, head);
+	if (start) {
+		start += strlen(head) - 3; /* at "cs:" */
+		end = strstr(start, ": cs:");
+		snprintf(out, DRBD_PART_MAX, "%.*s", end ? (int)(end - start) : DRBD_PART_MAX - 1,
+			start);
+	}
+	free(text);
+	return start ? 0 : -ENODATA;
 }

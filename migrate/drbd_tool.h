@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "base/io.h"
@@ -36,8 +37,13 @@ int drbd_adm_until(const char *const *args, const char *resource, int64_t deadli
  */
 int drbd_rejoin(const char *resource, bool mine, struct error *err) WARN_UNUSED;
 
-/* Where version 8.4 of DRBD tells what is out of sync while it stands alone. */
-#define DRBD_PROC "/proc/drbd"
+/*
+ * What version 8.4 of DRBD says of a device, without starting a program: "cs:Connected ro:...
+ * ds:... oos:0". -ENODATA when it says nothing of it, as version 9 does not.
+ */
+#define DRBD_PART_MAX 1024
+int drbd_proc(const char *proc, dev_t dev, char out[static DRBD_PART_MAX]) WARN_UNUSED;
+
 /* Bytes that this side changed and the other lacks, summed over the resource; -errno = not known.
  */
 int64_t drbd_unsynced(const char *resource, const char *proc);

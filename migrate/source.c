@@ -200,7 +200,7 @@ static int step_quiesced(struct source *s, struct error *err)
 	int rc = s->hv->quiesce(&s->dom, err);
 
 	if (rc == 0)
-		rc = drbd_window_whole(&s->window, err);
+		rc = drbd_window_whole(&s->window, DRBD_PROC, err);
 	return rc ? rc : source_say(s, RECORD_QUIESCED, err);
 }
 

@@ -121,7 +121,8 @@ static void test_unknown_device(void **state)
 /* Become primary, and the connection has ended meanwhile. */
 static void test_whole(void **state)
 {
-	struct error why = ERROR_INIT;
+	struct error why = ERROR_INIT, again = ERROR_INIT;
+	char path[512];
 
 	(void)state;
 	put("primary.web", "", 0644);
@@ -133,9 +134,21 @@ static void test_whole(void **state)
 		why.what, "DRBD resource web is UpToDate/DUnknown by now, not UpToDate/UpToDate");
 	/* The second volume counts as well. */
 	put("dstate.web", "UpToDate/UpToDate\nInconsistent/UpToDate\n", 0644);
-	assert_int_equal(drbd_window_whole(&window, NULL), -ENOTCONN);
+	assert_int_equal(drbd_window_whole(&window, "/nonexistent", NULL), -ENOTCONN);
+	/* Where the kernel tells it, no program is asked. */
+	snprintf(path, sizeof(path), "%s/proc", dir);
+	window.dev[0] = makedev(147, 1);
+	put("proc",
+		"\n 0: cs:Connected ro:P/S ds:UpToDate/UpToDate C\n    oos:0\n 1: cs:WFConnection ro:P/U ds:UpToDate/DUnknown C\n    oos:0\n",
+		0644);
+	assert_int_equal(drbd_window_whole(&window, path, &again), -ENOTCONN);
+	assert_non_null(strstr(again.what, "web is UpToDate/DUnknown by now"));
+	put("proc", "\n 1: cs:Connected ro:P/S ds:UpToDate/UpToDate C\n    oos:0\n", 0644);
+	assert_int_equal(drbd_window_whole(&window, path, NULL), 0);
+	put("proc", "\n10: cs:Connected ro:P/S ds:UpToDate/UpToDate C\n    oos:0\n", 0644);
+	assert_int_equal(drbd_window_whole(&window, path, NULL), -ENOTCONN); /* drbdadm says so */
 	window.nr = 0;
-	assert_int_equal(drbd_window_whole(&window, NULL), 0);
+	assert_int_equal(drbd_window_whole(&window, path, NULL), 0);
 }
 
 /* Version 8.4 on its minors, version 9 by its peers; where neither tells it, it is not known. */

@@ -370,6 +370,11 @@ void xen_keeper_start(uint32_t domid)
 	fake->nr_keepers++;
 }
 
+void xen_keeper_begin(uint32_t domid)
+{
+	xen_keeper_start(domid);
+}
+
 void xen_keeper_retire_xl(uint32_t domid)
 {
 	(void)domid;
