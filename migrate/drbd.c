@@ -13,52 +13,9 @@
 #include "base/log.h"
 #include "migrate/drbd_tool.h"
 
-#define DRBD_MAJOR 147u
-#define UUID_TEXT  (2 * DOMAIN_UUID_LEN + 1)
-#define FILE_MAX   (DOMAIN_DISKS_MAX * DRBD_RESOURCE_LEN)
-#define FIX_DISK   "Check that the file system of state_dir is sound, writable and not full"
-
-static bool is_drbd(const char *path)
-{
-	struct stat st;
-
-	if (strncmp(path, "/dev/drbd", 9) != 0)
-		return false;
-	return stat(path, &st) < 0 ||
-	       (S_ISBLK(st.st_mode) && (st.st_rdev >> 8 & 0xfff) == DRBD_MAJOR);
-}
-
-/* Does this resource back the device at `path`? */
-static bool backs(const char *resource, const char *path)
-{
-	char devices[DRBD_OUTPUT_MAX], *save = NULL;
-	struct stat want, have;
-
-	if (stat(path, &want) < 0 ||
-		drbd_adm((const char *const[]){"sh-dev", NULL}, resource, devices, NULL))
-		return false;
-	for (char *dev = strtok_r(devices, "\n", &save); dev; dev = strtok_r(NULL, "\n", &save))
-		if (stat(dev, &have) == 0 && have.st_rdev == want.st_rdev)
-			return true;
-	return false;
-}
-
-static int find_resource(const char *path, char out[static DRBD_RESOURCE_LEN], struct error *err)
-{
-	char names[DRBD_OUTPUT_MAX], *save = NULL;
-	int rc = drbd_adm((const char *const[]){"sh-resources", NULL}, NULL, names, err);
-
-	if (rc)
-		return rc;
-	for (char *name = strtok_r(names, " \n", &save); name; name = strtok_r(NULL, " \n", &save))
-		if (strlen(name) < DRBD_RESOURCE_LEN && backs(name, path)) {
-			strcpy(out, name);
-			return 0;
-		}
-	return error_set(err, -ENOENT,
-		"Define the resource on this host as on the other and 'drbdadm up' it",
-		"no DRBD resource here has the device %s", path);
-}
+#define UUID_TEXT (2 * DOMAIN_UUID_LEN + 1)
+#define FILE_MAX  (DOMAIN_DISKS_MAX * DRBD_RESOURCE_LEN)
+#define FIX_DISK  "Check that the file system of state_dir is sound, writable and not full"
 
 static void set_path(
 	struct drbd_window *w, const struct config *cfg, const uint8_t uuid[static DOMAIN_UUID_LEN])
@@ -78,9 +35,9 @@ int drbd_window_init(struct drbd_window *w, const struct domain *dom, struct err
 		struct stat st;
 		int rc;
 
-		if (!is_drbd(dom->disk[i].path))
+		if (!drbd_is(dom->disk[i].path))
 			continue;
-		rc = find_resource(dom->disk[i].path, w->resource[w->nr], err);
+		rc = drbd_find(dom->disk[i].path, w->resource[w->nr], err);
 		if (rc)
 			return rc;
 		w->dev[w->nr++] = stat(dom->disk[i].path, &st) == 0 ? st.st_rdev : 0;
@@ -143,30 +100,62 @@ int drbd_window_list(
 	return 0;
 }
 
+/*
+ * What a resource says of its connection (`key` "cs") or its disks ("ds"): by the kernel where it
+ * tells it of the device, which starts no program, else by drbdadm, one line a volume.
+ */
+static int state_of(const struct drbd_window *w, unsigned i, const char *key, const char *proc,
+	char out[static DRBD_OUTPUT_MAX], struct error *err)
+{
+	const char *const query[] = {*key == 'c' ? "cstate" : "dstate", NULL};
+	char part[DRBD_PART_MAX], label[8];
+	const char *p;
+
+	if (!w->dev[i] || drbd_proc(proc, w->dev[i], part))
+		return drbd_adm(query, w->resource[i], out, err);
+	snprintf(label, sizeof(label), "%s:", key);
+	p = strstr(part, label);
+	p = p ? p + strlen(label) : "";
+	snprintf(out, DRBD_OUTPUT_MAX, "%.*s", (int)strcspn(p, " \n"), p);
+	return 0;
+}
+
+/* Does each line say `want`? If not, the first that does not is left in `out`. */
+static bool all_say(char out[static DRBD_OUTPUT_MAX], const char *want)
+{
+	for (char *save = NULL, *line = strtok_r(out, "\n", &save); line;
+		line = strtok_r(NULL, "\n", &save))
+		if (strcmp(line, want) != 0) {
+			memmove(out, line, strlen(line) + 1);
+			return false;
+		}
+	return true;
+}
+
+#define WHOLE "UpToDate/UpToDate"
+
 /* A resource that is not connected cannot be up to date on both sides: the first is said only. */
-static void check_resource(const char *resource, struct findings *found)
+static void check_resource(const struct drbd_window *w, unsigned i, struct findings *found)
 {
 	static const struct {
-		const char *query, *want, *fix;
+		const char *key, *want, *fix;
 	} checks[] = {
-		{"cstate", "Connected", "drbdadm connect it on both hosts and wait for the resync"},
-		{"dstate", "UpToDate/UpToDate",
-			"Wait until 'drbdadm status' shows both sides UpToDate"},
+		{"cs", "Connected", "drbdadm connect it on both hosts and wait for the resync"},
+		{"ds", WHOLE, "Wait until 'drbdadm status' shows both sides UpToDate"},
 	};
 	char out[DRBD_OUTPUT_MAX];
 
 	for (size_t c = 0; c < sizeof(checks) / sizeof(checks[0]); c++) {
 		struct error why = ERROR_INIT;
 
-		if (drbd_adm((const char *const[]){checks[c].query, NULL}, resource, out, &why)) {
+		if (state_of(w, i, checks[c].key, DRBD_PROC, out, &why)) {
 			findings_add_error(found, FINDING_BLOCKER, "drbd", &why);
 			return;
 		}
-		out[strcspn(out, "\n")] = '\0';
-		if (strcmp(out, checks[c].want) == 0)
+		if (all_say(out, checks[c].want))
 			continue;
 		findings_add(found, FINDING_BLOCKER, "drbd", checks[c].fix,
-			"DRBD resource %s is %.200s, not %s", resource, out, checks[c].want);
+			"DRBD resource %s is %.200s, not %s", w->resource[i], out, checks[c].want);
 		return;
 	}
 }
@@ -174,7 +163,7 @@ static void check_resource(const char *resource, struct findings *found)
 void drbd_window_check(const struct drbd_window *w, struct findings *found)
 {
 	for (unsigned i = 0; i < w->nr; i++)
-		check_resource(w->resource[i], found);
+		check_resource(w, i, found);
 }
 
 void drbd_sendpage_check(const struct drbd_window *w, const char *param, struct findings *found)
@@ -255,46 +244,19 @@ int drbd_window_open(struct drbd_window *w, const struct config *cfg,
 	return on_each(w, args, 0, err);
 }
 
-/* Of one device; `state` is for the sentence. 0, -ENOTCONN, or -errno with `err`. */
-static int is_whole(const struct drbd_window *w, unsigned i, const char *proc,
-	char state[static DRBD_OUTPUT_MAX], struct error *err)
-{
-	char part[DRBD_PART_MAX];
-	int rc = w->dev[i] ? drbd_proc(proc, w->dev[i], part) : -ENODATA;
-
-	if (rc == 0) {
-		const char *ds = strstr(part, " ds:");
-
-		snprintf(state, DRBD_OUTPUT_MAX, "%.*s", ds ? (int)strcspn(ds + 4, " \n") : 0,
-			ds ? ds + 4 : "");
-	} else {
-		rc = drbd_adm((const char *const[]){"dstate", NULL}, w->resource[i], state, err);
-		if (rc)
-			return rc;
-	}
-	/* One line a volume. */
-	for (char *save = NULL, *line = strtok_r(state, "\n", &save); line;
-		line = strtok_r(NULL, "\n", &save))
-		if (strcmp(line, "UpToDate/UpToDate") != 0) {
-			memmove(state, line, strlen(line) + 1);
-			return -ENOTCONN;
-		}
-	return 0;
-}
-
 int drbd_window_whole(const struct drbd_window *w, const char *proc, struct error *err)
 {
 	for (unsigned i = 0; i < w->nr; i++) {
 		char state[DRBD_OUTPUT_MAX];
-		int rc = is_whole(w, i, proc, state, err);
+		int rc = state_of(w, i, "ds", proc, state, err);
 
-		if (rc == -ENOTCONN)
-			error_set(err, rc,
-				"Look at 'drbdadm status' on both hosts and at the network between them",
-				"DRBD resource %s is %.200s by now, not UpToDate/UpToDate",
-				w->resource[i], state);
 		if (rc)
 			return rc;
+		if (!all_say(state, WHOLE))
+			return error_set(err, -ENOTCONN,
+				"Look at 'drbdadm status' on both hosts and at the network between them",
+				"DRBD resource %s is %.200s by now, not " WHOLE, w->resource[i],
+				state);
 	}
 	return 0;
 }

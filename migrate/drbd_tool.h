@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/io.h"
+#include "migrate/drbd.h"
 
 #define DRBD_OUTPUT_MAX 8192
 
@@ -27,6 +28,10 @@ int drbd_adm(
  */
 int drbd_adm_until(const char *const *args, const char *resource, int64_t deadline,
 	struct error *err) WARN_UNUSED;
+
+/* drbd_find.c: is this the path of a DRBD device? And of which resource; -ENOENT when of none. */
+bool drbd_is(const char *path);
+int drbd_find(const char *path, char out[static DRBD_RESOURCE_LEN], struct error *err) WARN_UNUSED;
 
 /*
  * drbd_rejoin.c: after a hand-over during which the connection was lost the two sides may have
