@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "hypervisor/xen_check.h"
 
+#include <string.h>
+
 #include "hypervisor/xen_host.h"
 
 /*
@@ -9,10 +11,17 @@
  */
 #define HOLE_PAGES ((UINT64_C(4) + 64) << 18)
 
+static bool passes_graphics(const libxl_domain_config *cfg)
+{
+	return cfg->b_info.type == LIBXL_DOMAIN_TYPE_HVM && /* what tells the union's kind */
+	       !libxl_defbool_is_default(cfg->b_info.u.hvm.gfx_passthru) &&
+	       libxl_defbool_val(cfg->b_info.u.hvm.gfx_passthru);
+}
+
 static bool has_passthrough(const libxl_domain_config *cfg)
 {
 	return cfg->num_pcidevs || cfg->num_dtdevs || cfg->num_rdms || cfg->b_info.num_ioports ||
-	       cfg->b_info.num_irqs || cfg->b_info.num_iomem;
+	       cfg->b_info.num_irqs || cfg->b_info.num_iomem || passes_graphics(cfg);
 }
 
 static bool has_stateful_device(const libxl_domain_config *cfg)
@@ -60,18 +69,52 @@ static bool is_hvm(const libxl_domain_config *cfg)
 	return cfg->c_info.type == LIBXL_DOMAIN_TYPE_HVM;
 }
 
+/* What libxl does not know the state of, or has in another domain. */
+static bool has_other_emulator(const libxl_domain_config *cfg)
+{
+	return cfg->b_info.device_model_version ==
+		       LIBXL_DEVICE_MODEL_VERSION_QEMU_XEN_TRADITIONAL ||
+	       (!libxl_defbool_is_default(cfg->b_info.device_model_stubdomain) &&
+		       libxl_defbool_val(cfg->b_info.device_model_stubdomain));
+}
+
+static bool is_plain_serial(const char *serial)
+{
+	return !serial || strcmp(serial, "pty") == 0 || strcmp(serial, "none") == 0 ||
+	       strcmp(serial, "null") == 0;
+}
+
+/* QEMU runs as root on the destination: its arguments are a way to any file there. */
+static bool has_emulator_arguments(const libxl_domain_config *cfg)
+{
+	const libxl_domain_build_info *b = &cfg->b_info;
+	bool own = (b->extra && b->extra[0]) || (b->extra_pv && b->extra_pv[0]) ||
+		   (b->extra_hvm && b->extra_hvm[0]);
+
+	if (b->type != LIBXL_DOMAIN_TYPE_HVM)
+		return own;
+	for (size_t i = 0; b->u.hvm.serial_list && b->u.hvm.serial_list[i]; i++)
+		own = own || !is_plain_serial(b->u.hvm.serial_list[i]);
+	return own || !is_plain_serial(b->u.hvm.serial);
+}
+
 static bool is_unknown(const libxl_domain_config *cfg)
 {
-	return cfg->c_info.type != LIBXL_DOMAIN_TYPE_PV &&
-	       cfg->c_info.type != LIBXL_DOMAIN_TYPE_PVH;
+	return cfg->b_info.type != cfg->c_info.type ||
+	       (cfg->c_info.type != LIBXL_DOMAIN_TYPE_PV &&
+		       cfg->c_info.type != LIBXL_DOMAIN_TYPE_PVH && !is_hvm(cfg));
 }
 
 static const struct {
 	bool (*applies)(const libxl_domain_config *cfg);
 	const char *code, *what, *fix;
 } refusals[] = {
-	{is_hvm, "type", "is an HVM domain, whose QEMU lifeboat cannot move yet",
-		"Move it with xl migrate, or run it as PVH"},
+	{has_other_emulator, "device-model",
+		"is served by qemu-traditional or a stub domain, whose state lifeboat cannot move",
+		"Create it with device_model_version=\"qemu-xen\" and no stub domain"},
+	{has_emulator_arguments, "device-model",
+		"starts its QEMU with arguments or a serial line of its own",
+		"Create it without device_model_args, and with serial=\"pty\" if at all"},
 	{is_unknown, "type", "is of a type that lifeboat does not know", "Run it as PVH"},
 	{forbids_migration, "disable-migrate",
 		"must not be moved: its configuration says disable_migrate",
@@ -107,6 +150,7 @@ struct xen_stream_limits xen_check_limits(const libxl_domain_config *cfg)
 	return (struct xen_stream_limits){
 		.guest = cfg->c_info.type == LIBXL_DOMAIN_TYPE_PV ? XEN_GUEST_PV : XEN_GUEST_HVM,
 		.xen_minor = XEN_HOST_MINOR,
+		.emulator = is_hvm(cfg),
 		.pfn_max = memory_kb / (PAGE_BYTES / 1024) + HOLE_PAGES,
 	};
 }

@@ -16,6 +16,7 @@
 #include "hypervisor/xen_guest.h"
 #include "hypervisor/xen_host.h"
 #include "hypervisor/xen_keeper.h"
+#include "hypervisor/xen_qemu.h"
 
 static enum domain_state state_of(const libxl_dominfo *info, const char *name)
 {
@@ -269,6 +270,8 @@ int xen_domain_resume(const struct domain *dom, struct error *err)
 		return xen_host_error(err, rc,
 			"Try it by hand: xl unpause, or destroy and create it",
 			"%s stands still: it could not be resumed", dom->name);
+	if (dom->type == DOMAIN_HVM)
+		xen_qemu_forget_state(dom->domid);
 	xen_keeper_start(dom->domid);
 	return 0;
 }

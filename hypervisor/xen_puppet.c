@@ -14,15 +14,18 @@
 #include "hypervisor/xen_ctrl.h"
 #include "hypervisor/xen_host.h"
 #include "hypervisor/xen_log.h"
+#include "hypervisor/xen_qemu.h"
 #include "hypervisor/xen_stream.h"
 
 #define PIPE_BYTES (1 << 20)
+#define QEMU_MS	   10000 /* libxl gives it as long */
 
 /* The child's side. */
 
 struct strings {
 	xc_interface *xch;
 	uint32_t domid;
+	bool has_qemu;
 	int image, control;
 	uint32_t round;
 	bool asked;	/* about the round that comes next, after the pass before it */
@@ -101,13 +104,18 @@ static int on_suspend(void *data)
 	return ask(s, &mark, 0);
 }
 
-/* libxc insists on it for PVH too, which has no QEMU. HVM domains are refused before. */
+/* Nonzero is failure here. libxc asks for PVH too, which has no QEMU. */
 static int on_qemu_logdirty(uint32_t domid, unsigned enable, void *data)
 {
-	(void)domid;
-	(void)enable;
-	(void)data;
-	return 0;
+	struct strings *s = data;
+	struct error why = ERROR_INIT;
+
+	if (!s->has_qemu)
+		return 0;
+	if (xen_qemu_log_dirty(domid, enable, deadline_in(QEMU_MS), &why) == 0)
+		return 0;
+	xtl_log(xen_log_logger(), XTL_ERROR, -1, "qemu", "%s", why.what);
+	return -1;
 }
 
 static void puppet_main(uint32_t domid, bool live, struct strings *s)
@@ -134,7 +142,7 @@ static void puppet_main(uint32_t domid, bool live, struct strings *s)
 
 /* The parent's side. */
 
-int xen_puppet_start(struct xen_puppet *p, uint32_t domid, bool live, struct error *err)
+int xen_puppet_start(struct xen_puppet *p, const struct domain *dom, bool live, struct error *err)
 {
 	int image[2] = {-1, -1}, control[2] = {-1, -1};
 	int rc;
@@ -148,8 +156,10 @@ int xen_puppet_start(struct xen_puppet *p, uint32_t domid, bool live, struct err
 		log_debug("the pipe stays small: %s", strerror(errno));
 	p->pid = xen_host_fork((const int[]){image[1], control[1]}, 2);
 	if (p->pid == 0)
-		puppet_main(
-			domid, live, &(struct strings){.image = image[1], .control = control[1]});
+		puppet_main(dom->domid, live,
+			&(struct strings){.image = image[1],
+				.control = control[1],
+				.has_qemu = dom->type == DOMAIN_HVM});
 	if (p->pid < 0) {
 		rc = error_sys(err, p->pid, NULL, "cannot fork");
 		goto out;

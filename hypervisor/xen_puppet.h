@@ -21,6 +21,7 @@
 
 #include "base/error.h"
 #include "base/io.h"
+#include "hypervisor/hypervisor.h"
 
 struct xen_puppet {
 	pid_t pid;
@@ -36,9 +37,9 @@ struct xen_puppet_report {
 	char text[ERROR_TEXT_LEN - 128]; /* what libxc said */
 };
 
-/* Start saving domain `domid`, live or not: then the first mark is SUSPEND, and pages follow it. */
+/* Start saving a domain, live or not: then the first mark is SUSPEND, and pages follow it. */
 int xen_puppet_start(
-	struct xen_puppet *p, uint32_t domid, bool live, struct error *err) WARN_UNUSED;
+	struct xen_puppet *p, const struct domain *dom, bool live, struct error *err) WARN_UNUSED;
 
 /*
  * Answer a mark. PASS: XGS_POLICY_CONTINUE_PRECOPY. ROUND: an XGS_POLICY_ value, or

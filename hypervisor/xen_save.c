@@ -16,6 +16,7 @@
 #include "hypervisor/xen_domain.h"
 #include "hypervisor/xen_host.h"
 #include "hypervisor/xen_puppet.h"
+#include "hypervisor/xen_qemu.h"
 #include "hypervisor/xen_reader.h"
 
 struct save {
@@ -155,6 +156,8 @@ static int suspend(struct save *s)
 
 	if (rc)
 		return rc;
+	if (s->dom->type == DOMAIN_HVM)
+		xen_qemu_forget_state(s->dom->domid);
 	rc = libxl_domain_suspend_only(ctx, s->dom->domid, NULL);
 	if (rc == ERROR_GUEST_TIMEDOUT || rc == ERROR_TIMEDOUT)
 		return xen_host_error(s->err, rc,
@@ -199,6 +202,20 @@ static int read_image(void *ctx, void *buf, size_t len)
 	struct save *s = ctx;
 
 	return io_read_exact(s->puppet.image, buf, len, DEADLINE_NEVER);
+}
+
+/* libxl had QEMU save it when the domain was suspended. */
+static int save_emulator(struct save *s)
+{
+	uint8_t *record;
+	size_t len = 0;
+	int rc = xen_qemu_state(s->dom->domid, &record, &len, s->err);
+
+	if (!rc)
+		rc = s->hooks->tail(s->ctx, record, len);
+	free(record);
+	xen_qemu_forget_state(s->dom->domid);
+	return rc;
 }
 
 /* Is it suspended, perhaps only now, after a request that had timed out? */
@@ -252,10 +269,12 @@ int xen_save(
 	int rc = xen_host_open(&xl, err);
 
 	if (!rc)
-		rc = xen_puppet_start(&s.puppet, dom->domid, !hooks->still, err);
+		rc = xen_puppet_start(&s.puppet, dom, !hooks->still, err);
 	if (rc)
 		return rc;
 	rc = xen_reader_run(read_image, &s, &sink, &s, &limits, err);
+	if (!rc && dom->type == DOMAIN_HVM)
+		rc = save_emulator(&s);
 	xen_puppet_end(&s.puppet, &report);
 	free(s.known);
 	/* END was read, so all is there; a late complaint would be about libxc's own tidying up. */

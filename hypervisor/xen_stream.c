@@ -108,6 +108,16 @@ static int check_hvm_params(struct xen_stream *s, struct wire_reader *r, struct 
 	return 0;
 }
 
+static int check_emulator(struct xen_stream *s, struct wire_reader *r, struct error *err)
+{
+	uint32_t id = wire_get_u32(r);
+	uint32_t index = wire_get_u32(r);
+
+	if (!s->limits.emulator)
+		return bad(err, "the state of a QEMU that this guest has not");
+	return id == XEN_STREAM_EMULATOR_QEMU && index == 0 ? 0 : bad(err, "no such emulator");
+}
+
 /* clang-format off */
 static const struct rule rules[] = {
 	[XEN_RECORD_PV_INFO]          = {"PV_INFO", XEN_PART_HEAD, PV, true, 8, 8, 1, check_pv_info},
@@ -120,6 +130,7 @@ static const struct rule rules[] = {
 	[XEN_RECORD_TSC_INFO]         = {"TSC_INFO", XEN_PART_TAIL, PV | HVM, true, 24, 24, 1, NULL},
 	[XEN_RECORD_HVM_CONTEXT]      = {"HVM_CONTEXT", XEN_PART_TAIL, HVM, true, 8, BODY_MAX, 1, NULL},
 	[XEN_RECORD_HVM_PARAMS]       = {"HVM_PARAMS", XEN_PART_TAIL, HVM, true, 24, 8 + 16 * 64, 16, check_hvm_params},
+	[XEN_RECORD_EMULATOR]         = {"EMULATOR", XEN_PART_EMULATOR, HVM, true, XEN_STREAM_EMULATOR_LEN + 1, BODY_MAX, 1, check_emulator},
 	[XEN_RECORD_STATIC_DATA_END]  = {"STATIC_DATA_END", XEN_PART_HEAD, PV | HVM, true, 0, 0, 1, NULL},
 	[XEN_RECORD_CPUID_POLICY]     = {"CPUID_POLICY", XEN_PART_HEAD, PV | HVM, true, 24, 65536, 24, NULL},
 	[XEN_RECORD_MSR_POLICY]       = {"MSR_POLICY", XEN_PART_HEAD, PV | HVM, true, 16, 65536, 16, NULL},
@@ -202,7 +213,7 @@ int xen_stream_check_entry(const struct xen_stream *s, uint64_t entry, struct er
 
 int xen_stream_check_part(const struct xen_stream *s, enum xen_part part, struct error *err)
 {
-	static const uint32_t needed[][3] = {
+	static const uint32_t needed[][4] = {
 		[XEN_GUEST_PV] = {0,
 			SEEN(XEN_RECORD_PV_INFO) | SEEN(XEN_RECORD_STATIC_DATA_END) |
 				SEEN(XEN_RECORD_PV_P2M_FRAMES),
@@ -213,6 +224,10 @@ int xen_stream_check_part(const struct xen_stream *s, enum xen_part part, struct
 
 	if (!s->guest)
 		return bad(err, "it has no headers");
+	if (part == XEN_PART_EMULATOR)
+		return !s->limits.emulator || (s->seen & SEEN(XEN_RECORD_EMULATOR))
+			       ? 0
+			       : bad(err, "it ends before QEMU's state");
 	if (needed[s->guest][part] & ~s->seen)
 		return bad(err, part == XEN_PART_HEAD ? "pages before the static records' end"
 						      : "it ends before the guest's state");

@@ -17,6 +17,7 @@
 #ifndef HYPERVISOR_XEN_STREAM_H
 #define HYPERVISOR_XEN_STREAM_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,7 +49,16 @@ enum xen_record_type {
 	XEN_RECORD_STATIC_DATA_END = 0x10,
 	XEN_RECORD_CPUID_POLICY = 0x11,
 	XEN_RECORD_MSR_POLICY = 0x12,
+	/*
+	 * Ours: QEMU's state, the last record of a tail. It is no part of libxc's image; libxl has
+	 * it behind that, as a record of its own with the same body.
+	 */
+	XEN_RECORD_EMULATOR = 0x1f,
 };
+
+/* The body begins with which emulator it is (QEMU) and a number (0), then comes its state. */
+#define XEN_STREAM_EMULATOR_LEN	 8u
+#define XEN_STREAM_EMULATOR_QEMU 2u
 
 /*
  * Our own record, between the process that runs xc_domain_save() and the one that reads its image
@@ -73,13 +83,14 @@ struct xen_mark {
 /* Values of the domain header's type field. PVH counts as HVM here, as it does for libxc. */
 enum xen_guest { XEN_GUEST_PV = 1, XEN_GUEST_HVM = 2 };
 
-enum xen_part { XEN_PART_HEAD = 1, XEN_PART_TAIL };
+enum xen_part { XEN_PART_HEAD = 1, XEN_PART_TAIL, XEN_PART_EMULATOR };
 
 /* What this host takes; 0 in a field means that anything goes. */
 struct xen_stream_limits {
 	uint32_t guest;	    /* enum xen_guest that the configuration promises */
 	uint32_t xen_minor; /* newest 4.x that may have written the image */
 	uint64_t pfn_max;   /* highest page frame number */
+	bool emulator;	    /* QEMU serves it: its state must be there, and else must not */
 };
 
 /* What has been seen of one image. Start with {.limits = ...}. */

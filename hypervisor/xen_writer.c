@@ -2,6 +2,7 @@
 #include "hypervisor/xen_writer.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/wire.h"
@@ -13,7 +14,9 @@ static const uint8_t libxl_header[] = {'L', 'i', 'b', 'x', 'l', 'F', 'm', 't', 0
 	/* LIBXC_CONTEXT: type 1, length 0; the image follows without a frame of its own */
 	1, 0, 0, 0, 0, 0, 0, 0};
 
-static const uint8_t end_records[2 * XEN_STREAM_RECORD_HEADER_LEN]; /* libxc's, then libxl's */
+static const uint8_t end_record[XEN_STREAM_RECORD_HEADER_LEN]; /* of libxc and of libxl alike */
+
+#define LIBXL_EMULATOR_CONTEXT 3u
 
 static int bad(struct error *err, const char *what)
 {
@@ -164,10 +167,47 @@ int xen_writer_pages(struct xen_writer *w, const struct page_batch *batch, struc
 	return w->write(w->ctx, iov, 1 + (size_t)gather(batch, iov + 1));
 }
 
+static bool is_emulator(const void *data, size_t len)
+{
+	struct wire_reader r = wire_reader(data, len);
+
+	return wire_get_u32(&r) == XEN_RECORD_EMULATOR && !r.failed;
+}
+
+/* The domain image is complete: libxc's part ends, and libxl's own records follow. */
+static int end_image(struct xen_writer *w, struct error *err)
+{
+	int rc;
+
+	if (w->phase != XEN_WRITER_TAIL)
+		return bad(err, "it ends before the guest's state");
+	rc = xen_stream_check_part(&w->stream, XEN_PART_TAIL, err);
+	return rc ? rc : write_bytes(w, end_record, sizeof(end_record));
+}
+
+/* One record: the rules have no second one in this part. */
+static int write_emulator(struct xen_writer *w, const void *data, size_t len, struct error *err)
+{
+	uint8_t type[4];
+	struct wire_writer out = wire_writer(type, sizeof(type));
+	int rc = check_records(w, XEN_PART_EMULATOR, data, len, err);
+
+	if (!rc)
+		rc = end_image(w, err);
+	if (rc)
+		return rc;
+	w->phase = XEN_WRITER_EMULATOR;
+	wire_put_u32(&out, LIBXL_EMULATOR_CONTEXT);
+	rc = write_bytes(w, type, sizeof(type));
+	return rc ? rc : write_bytes(w, (const uint8_t *)data + sizeof(type), len - sizeof(type));
+}
+
 int xen_writer_tail(struct xen_writer *w, const void *data, size_t len, struct error *err)
 {
 	int rc;
 
+	if (w->phase == XEN_WRITER_TAIL && is_emulator(data, len) && len <= HV_OPAQUE_MAX)
+		return write_emulator(w, data, len, err);
 	if (w->phase != XEN_WRITER_TAIL) {
 		rc = end_head(w, err);
 		if (rc)
@@ -184,11 +224,12 @@ int xen_writer_end(struct xen_writer *w, struct error *err)
 {
 	int rc;
 
-	if (w->phase != XEN_WRITER_TAIL)
-		return bad(err, "it ends before the guest's state");
-	rc = xen_stream_check_part(&w->stream, XEN_PART_TAIL, err);
+	rc = w->phase >= XEN_WRITER_TAIL ? xen_stream_check_part(&w->stream, XEN_PART_EMULATOR, err)
+					 : 0;
+	if (!rc && w->phase != XEN_WRITER_EMULATOR)
+		rc = end_image(w, err);
 	if (rc)
 		return rc;
 	w->phase = XEN_WRITER_END;
-	return write_bytes(w, end_records, sizeof(end_records));
+	return write_bytes(w, end_record, sizeof(end_record));
 }

@@ -3,7 +3,10 @@
  * xen_writer: put a domain image together again, in the framing that libxl_domain_create_restore()
  * and `xl restore` read:
  *
- *   "LibxlFmt" header | LIBXC_CONTEXT, empty | domain image ... END | END of libxl
+ *   "LibxlFmt" header | LIBXC_CONTEXT, empty | domain image ... END | EMULATOR_CONTEXT? | END of
+ * libxl
+ *
+ * QEMU's state comes as a tail of its own, the last one, and is put behind the image.
  *
  * The peer who sent head, pages and tail is authenticated and still not trusted: every call is
  * checked by xen_stream's rules in full before a byte of it is written.
@@ -26,6 +29,7 @@ enum xen_writer_phase {
 	XEN_WRITER_HEAD,
 	XEN_WRITER_PAGES,
 	XEN_WRITER_TAIL,
+	XEN_WRITER_EMULATOR,
 	XEN_WRITER_END
 };
 

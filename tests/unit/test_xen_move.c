@@ -5,6 +5,7 @@
  * What the fakes saw lies in memory that all the processes share.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -15,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -26,6 +29,7 @@
 #include "base/wire.h"
 #include "hypervisor/xen_ctrl.h"
 #include "hypervisor/xen_keeper.h"
+#include "hypervisor/xen_qemu.h"
 #include "hypervisor/xen_reader.h"
 #include "hypervisor/xen_domain.h"
 #include "hypervisor/xen_restore.h"
@@ -42,12 +46,14 @@
 
 struct fake {
 	/* what shall happen */
-	bool still, save_fails, peek_fails, suspend_late, build_fails_at_once, build_fails_at_end;
+	bool hvm, no_qemu_state, still, save_fails, peek_fails, suspend_late, build_fails_at_once,
+		build_fails_at_end;
 	int suspend_rc;
 	/* what happened */
 	bool cleaned, suspended, retired, resumed, renamed, unpaused, destroyed;
 	unsigned nr_suspends, nr_keepers;
 	int rounds_asked;
+	char qmp[1024]; /* what QEMU was told */
 	char built_name[80], new_name[80];
 	size_t nr_seen;
 	uint8_t seen[SEEN_MAX];
@@ -180,16 +186,101 @@ int xc_domain_save(xc_interface *xch, int fd, uint32_t dom, uint32_t flags,
 
 	(void)recv_fd;
 	ok = dom == DOMID && flags == (fake->still ? 0 : XCFLAGS_LIVE) && type == XC_STREAM_PLAIN &&
-	     cb->switch_qemu_logdirty && put(fd, head, make_head(head)) &&
-	     (fake->still || live_passes(fd, cb));
+	     cb->switch_qemu_logdirty && cb->switch_qemu_logdirty(dom, 1, cb->data) == 0 &&
+	     put(fd, head, make_head(head)) && (fake->still || live_passes(fd, cb));
 	if (ok && fake->save_fails) {
 		xtl_log((xentoollog_logger *)xch, XTL_ERROR, -1, "xc", "%s", LIBXC_SAYS);
 		ok = false;
 	}
 	ok = ok && cb->suspend(cb->data) && put_pages(fd, 0, 8) && put_tail(fd);
+	if (cb->switch_qemu_logdirty(dom, 0, cb->data))
+		ok = false;
 	fake->cleaned = true;
 	errno = ok ? 0 : EIO;
 	return ok ? 0 : -1;
+}
+
+/* QEMU: a socket that answers, told in `fake` what it was asked, and a file with its state. */
+
+static char qemu_dir[] = "/tmp/lifeboat-xen-move.XXXXXX";
+
+static void qemu_path(char path[128], const char *what)
+{
+	snprintf(path, 128, "%s/%s%u", qemu_dir, what, DOMID);
+}
+
+static void save_qemu(const char *state)
+{
+	char path[128];
+	int fd;
+
+	qemu_path(path, "qemu-save.");
+	fd = open(path, O_WRONLY | O_CREAT, 0600); /* as libxl does, which shortens nothing */
+	assert_true(fd >= 0 && write(fd, state, strlen(state)) == (ssize_t)strlen(state));
+	close(fd);
+}
+
+static bool qemu_state_is_there(void)
+{
+	char path[128];
+
+	qemu_path(path, "qemu-save.");
+	return access(path, F_OK) == 0;
+}
+
+static void say(int sock, const char *text)
+{
+	if (io_write_all(sock, text, strlen(text), DEADLINE_NEVER))
+		_exit(1);
+}
+
+/* Each connection: a greeting, then an event and an answer for every line. */
+static void qemu_main(int listener, const char *answer)
+{
+	for (;;) {
+		int sock = accept(listener, NULL, NULL);
+		size_t len = strlen(fake->qmp);
+		char c;
+
+		if (sock < 0)
+			_exit(1);
+		say(sock, "{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n");
+		while (len + 1 < sizeof(fake->qmp) && read(sock, &c, 1) == 1) {
+			fake->qmp[len++] = c;
+			if (c != '\n')
+				continue;
+			say(sock, "{\"event\": \"RTC_CHANGE\"}\r\n");
+			say(sock, strstr(fake->qmp, "dirty-log") ? answer : "{\"return\": {}}\r\n");
+		}
+		close(sock);
+	}
+}
+
+static pid_t start_qemu(const char *answer)
+{
+	char path[128];
+	int listener;
+	pid_t pid;
+
+	qemu_path(path, "qmp-libxl-");
+	listener = unix_listen(path, SOCK_STREAM);
+	assert_true(listener >= 0);
+	pid = fork();
+	if (pid == 0)
+		qemu_main(listener, answer);
+	close(listener);
+	assert_true(pid > 0);
+	return pid;
+}
+
+static void end_qemu(pid_t pid)
+{
+	char path[128];
+
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	qemu_path(path, "qmp-libxl-");
+	unlink(path);
 }
 
 /* libxl */
@@ -221,6 +312,8 @@ int libxl_domain_suspend_only(libxl_ctx *ctx, uint32_t domid, const libxl_asynco
 	assert_int_equal(domid, DOMID);
 	fake->nr_suspends++;
 	fake->suspended = fake->suspend_rc == 0 || fake->suspend_late;
+	if (fake->hvm && !fake->no_qemu_state)
+		save_qemu("the state of QEMU");
 	return fake->suspend_rc;
 }
 
@@ -242,7 +335,7 @@ int libxl_domain_info(libxl_ctx *ctx, libxl_dominfo *info, uint32_t domid)
 {
 	(void)ctx;
 	info->domid = domid;
-	info->domain_type = LIBXL_DOMAIN_TYPE_PVH;
+	info->domain_type = fake->hvm ? LIBXL_DOMAIN_TYPE_HVM : LIBXL_DOMAIN_TYPE_PVH;
 	info->shutdown = fake->suspended;
 	info->shutdown_reason = LIBXL_SHUTDOWN_REASON_SUSPEND;
 	info->paused = domid == BUILT;
@@ -294,7 +387,7 @@ void libxl_device_disk_list_free(libxl_device_disk *list, int num)
 int libxl_domain_config_from_json(libxl_ctx *ctx, libxl_domain_config *cfg, const char *json)
 {
 	(void)ctx;
-	cfg->c_info.type = LIBXL_DOMAIN_TYPE_PVH;
+	cfg->c_info.type = fake->hvm ? LIBXL_DOMAIN_TYPE_HVM : LIBXL_DOMAIN_TYPE_PVH;
 	cfg->c_info.name = strdup(json);
 	cfg->b_info.max_memkb = cfg->b_info.target_memkb = PAGES * 4;
 	return 0;
@@ -327,7 +420,8 @@ int libxl_domain_create_restore(libxl_ctx *ctx, libxl_domain_config *cfg, uint32
 		n = read(fd, fake->seen + fake->nr_seen, SEEN_MAX - fake->nr_seen);
 		fake->nr_seen += n > 0 ? (size_t)n : 0;
 	}
-	if (fake->nr_seen < 16 || memcmp(fake->seen + fake->nr_seen - 16, end, 16) != 0)
+	if (fake->nr_seen < 16 || memcmp(fake->seen + fake->nr_seen - 8, end, 8) != 0 ||
+		(!fake->hvm && memcmp(fake->seen + fake->nr_seen - 16, end, 16) != 0))
 		return complain(ctx, "the stream is cut off");
 	if (fake->build_fails_at_end)
 		return complain(ctx, "no such bridge");
@@ -393,6 +487,8 @@ struct log {
 	enum hv_decision decision;
 	uint64_t entries, data_pages, empty;
 	uint64_t first_dirty;
+	uint8_t last_tail[64];
+	size_t last_tail_len;
 	struct error err;
 };
 
@@ -415,8 +511,11 @@ static int hook_head(void *ctx, const void *data, size_t len)
 
 static int hook_tail(void *ctx, const void *data, size_t len)
 {
-	(void)data;
+	struct log *l = ctx;
+
 	assert_in_range(len, 8, HV_OPAQUE_MAX);
+	l->last_tail_len = len;
+	memcpy(l->last_tail, data, len < sizeof(l->last_tail) ? len : sizeof(l->last_tail));
 	return called(ctx, 'T');
 }
 
@@ -472,8 +571,10 @@ static const struct hv_save_hooks hooks = {.head = hook_head,
 static int save(struct log *l)
 {
 	struct hv_save_hooks how = hooks;
-	struct domain dom = {
-		.name = "g", .domid = DOMID, .type = DOMAIN_PVH, .memory_kb = PAGES * 4};
+	struct domain dom = {.name = "g",
+		.domid = DOMID,
+		.type = fake->hvm ? DOMAIN_HVM : DOMAIN_PVH,
+		.memory_kb = PAGES * 4};
 	int rc;
 
 	alarm(60); /* a hang is a failure */
@@ -520,6 +621,66 @@ static void test_still(void **state)
 	assert_string_equal(l.calls, "HSsPT");
 	assert_int_equal(fake->rounds_asked, 0);
 	assert_true(fake->suspended);
+}
+
+#define QMP_CAPABILITIES "{\"execute\":\"qmp_capabilities\"}\n"
+#define QMP_LOG(value)                                                                             \
+	"{\"execute\":\"xen-set-global-dirty-log\",\"arguments\":{\"enable\":" value "}}\n"
+#define QMP_FINE "{\"return\": {}}\r\n"
+
+/* QEMU notes what it writes while pages travel, and its state is the last tail. */
+static void test_hvm(void **state)
+{
+	struct log l = {.last_round = 2, .decision = HV_LAST};
+	pid_t qemu;
+
+	(void)state;
+	fake->hvm = true;
+	save_qemu("an older and much longer state, which libxl would not have shortened");
+	qemu = start_qemu(QMP_FINE);
+	assert_int_equal(save(&l), 0);
+	end_qemu(qemu);
+	assert_string_equal(l.calls, "HRPDRPDRPSsPT");
+	assert_string_equal(
+		fake->qmp, QMP_CAPABILITIES QMP_LOG("true") QMP_CAPABILITIES QMP_LOG("false"));
+	assert_int_equal(
+		l.last_tail_len, 8 + 8 + 24); /* header, which emulator, state and padding */
+	assert_memory_equal(l.last_tail + 16, "the state of QEMU", 17);
+	assert_int_equal(l.last_tail[0], XEN_RECORD_EMULATOR);
+	assert_false(qemu_state_is_there());
+	assert_false(fake->resumed);
+}
+
+/* A QEMU that will not say what it writes: not a page may move. */
+static void test_hvm_no_dirty_log(void **state)
+{
+	struct log l = {.last_round = 2, .decision = HV_LAST};
+	pid_t qemu;
+
+	(void)state;
+	fake->hvm = true;
+	qemu = start_qemu("{\"error\": {\"class\": \"CommandNotFound\", \"desc\": \"?\"}}\r\n");
+	assert_int_not_equal(save(&l), 0);
+	end_qemu(qemu);
+	assert_string_equal(l.calls, "");
+	assert_non_null(strstr(l.err.what, "dirty log"));
+	assert_int_equal(fake->nr_suspends, 0);
+}
+
+/* Suspended, but its QEMU's state is not there: it goes on here. */
+static void test_hvm_no_state(void **state)
+{
+	struct log l = {.last_round = 2, .decision = HV_LAST};
+	pid_t qemu;
+
+	(void)state;
+	fake->hvm = fake->no_qemu_state = true;
+	qemu = start_qemu(QMP_FINE);
+	assert_int_not_equal(save(&l), 0);
+	end_qemu(qemu);
+	assert_non_null(strstr(l.err.what, "QEMU's state"));
+	assert_true(fake->resumed);
+	assert_false(qemu_state_is_there());
 }
 
 /* Without sending that round: what is dirty goes with what follows. */
@@ -692,6 +853,37 @@ static void test_restore(void **state)
 	assert_false(fake->destroyed);
 }
 
+/* The state of its QEMU goes where libxl looks for it, and without it there is no HVM guest. */
+static void test_restore_hvm(void **state)
+{
+	static const uint8_t qemu[16] = {2, 0, 0, 0, 0, 0, 0, 0, 'q', 'e', 'm', 'u', 0, 0, 0, 0};
+	struct error err = ERROR_INIT;
+	struct domain dom;
+	struct hv_restore *r;
+	uint8_t tail[8192];
+
+	(void)state;
+	fake->hvm = true;
+	r = begin(&err);
+	assert_int_equal(send_head(r, &err), 0);
+	assert_int_equal(send_page(r, &err), 0);
+	assert_int_equal(send_tail(r, &err), 0);
+	assert_int_equal(xen_restore_finish(r, &dom, &err), -EPROTO);
+	xen_restore_abort(r);
+	assert_false(fake->unpaused);
+	reset(state);
+	fake->hvm = true;
+	r = begin(&err);
+	assert_int_equal(send_head(r, &err), 0);
+	assert_int_equal(send_page(r, &err), 0);
+	assert_int_equal(send_tail(r, &err), 0);
+	assert_int_equal(
+		xen_restore_tail(r, tail, record(tail, XEN_RECORD_EMULATOR, qemu, 12), &err), 0);
+	assert_int_equal(xen_restore_finish(r, &dom, &err), 0);
+	assert_memory_equal(fake->seen + fake->nr_seen - 32, "\3\0\0\0\14\0\0\0", 8);
+	assert_memory_equal(fake->seen + fake->nr_seen - 24, qemu, sizeof(qemu));
+}
+
 static void test_restore_abort(void **state)
 {
 	struct error err = ERROR_INIT;
@@ -759,6 +951,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(test_save, reset),
 		cmocka_unit_test_setup(test_still, reset),
+		cmocka_unit_test_setup(test_hvm, reset),
+		cmocka_unit_test_setup(test_hvm_no_dirty_log, reset),
+		cmocka_unit_test_setup(test_hvm_no_state, reset),
 		cmocka_unit_test_setup(test_suspend_at_once, reset),
 		cmocka_unit_test_setup(test_dirty_pages_unknown, reset),
 		cmocka_unit_test_setup(test_called_off, reset),
@@ -768,15 +963,23 @@ int main(void)
 		cmocka_unit_test_setup(test_suspends_too_late, reset),
 		cmocka_unit_test_setup(test_libxc_fails, reset),
 		cmocka_unit_test_setup(test_restore, reset),
+		cmocka_unit_test_setup(test_restore_hvm, reset),
 		cmocka_unit_test_setup(test_restore_abort, reset),
 		cmocka_unit_test_setup(test_restore_fails_early, reset),
 		cmocka_unit_test_setup(test_restore_fails_at_the_end, reset),
 		cmocka_unit_test_setup(test_restore_refuses, reset),
 	};
 
+	int failed;
+
 	signal(SIGPIPE, SIG_IGN);
 	fake = mmap(NULL, sizeof(*fake), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (fake == MAP_FAILED)
 		return 1;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	if (!mkdtemp(qemu_dir))
+		return 1;
+	xen_qemu_places = (struct xen_qemu_places){qemu_dir, qemu_dir};
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	rmdir(qemu_dir);
+	return failed;
 }

@@ -102,6 +102,64 @@ static void test_refusals(void **state)
 	}
 }
 
+static void set_stub(libxl_domain_config *cfg)
+{
+	libxl_defbool_set(&cfg->b_info.device_model_stubdomain, true);
+}
+
+static void set_traditional(libxl_domain_config *cfg)
+{
+	cfg->b_info.device_model_version = LIBXL_DEVICE_MODEL_VERSION_QEMU_XEN_TRADITIONAL;
+}
+
+static void set_arguments(libxl_domain_config *cfg)
+{
+	cfg->b_info.extra_hvm = calloc(2, sizeof(char *));
+	cfg->b_info.extra_hvm[0] = strdup("-snapshot");
+}
+
+static void set_serial_file(libxl_domain_config *cfg)
+{
+	cfg->b_info.u.hvm.serial = strdup("file:/etc/shadow");
+}
+
+static void set_graphics(libxl_domain_config *cfg)
+{
+	libxl_defbool_set(&cfg->b_info.u.hvm.gfx_passthru, true);
+}
+
+static void set_other_kind(libxl_domain_config *cfg)
+{
+	cfg->c_info.type = LIBXL_DOMAIN_TYPE_PV; /* b_info still says HVM */
+}
+
+/* An HVM guest moves, unless its QEMU is one that cannot, or that root should not start. */
+static void test_hvm_refusals(void **state)
+{
+	static const struct {
+		void (*set)(libxl_domain_config *cfg);
+		const char *code;
+	} cases[] = {{set_stub, "device-model"}, {set_traditional, "device-model"},
+		{set_arguments, "device-model"}, {set_serial_file, "device-model"},
+		{set_graphics, "passthrough"}, {set_other_kind, "type"}};
+	libxl_domain_config cfg;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct findings found = {0};
+
+		config_of(&cfg, LIBXL_DOMAIN_TYPE_HVM);
+		cfg.b_info.u.hvm.serial = i == 3 ? NULL : strdup("pty");
+		xen_check_config(&cfg, "g", &found);
+		assert_int_equal(found.nr, 0);
+		cases[i].set(&cfg);
+		xen_check_config(&cfg, "g", &found);
+		assert_int_equal(found.nr, 1);
+		assert_string_equal(found.list[0].code, cases[i].code);
+		libxl_domain_config_dispose(&cfg);
+	}
+}
+
 static void test_all_refusals_at_once(void **state)
 {
 	struct findings found = {0};
@@ -131,7 +189,9 @@ static void test_types(void **state)
 	libxl_domain_config_dispose(&cfg);
 	config_of(&cfg, LIBXL_DOMAIN_TYPE_HVM);
 	xen_check_config(&cfg, "g", &found);
-	assert_non_null(strstr(found.list[0].what, "QEMU"));
+	assert_int_equal(found.nr, 0);
+	assert_int_equal(xen_check_limits(&cfg).guest, XEN_GUEST_HVM);
+	assert_true(xen_check_limits(&cfg).emulator);
 	libxl_domain_config_dispose(&cfg);
 	libxl_domain_config_init(&cfg); /* what a peer may send */
 	found.nr = 0;
@@ -150,6 +210,7 @@ static void test_limits(void **state)
 	limits = xen_check_limits(&cfg);
 	assert_int_equal(limits.guest, XEN_GUEST_HVM);
 	assert_int_equal(limits.xen_minor, 17);
+	assert_false(limits.emulator); /* no record for a QEMU that is not there */
 	assert_true(limits.pfn_max >= 0x100000 + 32768); /* memory above a hole up to 4 GiB */
 	assert_true(limits.pfn_max < UINT64_C(1) << 28); /* a bitmap of 32 MiB would be too much */
 	libxl_domain_config_dispose(&cfg);
@@ -306,6 +367,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_hvm_refusals),
 		cmocka_unit_test(test_all_refusals_at_once),
 		cmocka_unit_test(test_types),
 		cmocka_unit_test(test_limits),

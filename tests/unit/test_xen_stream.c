@@ -540,7 +540,8 @@ static void refuse_in_tail(uint32_t type, size_t len)
 static void test_hidden_records(void **state)
 {
 	static const uint32_t never[] = {XEN_RECORD_END, XEN_RECORD_PAGE_DATA, XEN_RECORD_VERIFY,
-		XEN_RECORD_CHECKPOINT, 0x0b, 0x0f, 0x13, 0x1000, 0x80000001, XEN_RECORD_MARK};
+		XEN_RECORD_CHECKPOINT, 0x0b, 0x0f, 0x13, 0x1000, 0x80000001, XEN_RECORD_MARK,
+		XEN_RECORD_EMULATOR};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
@@ -749,6 +750,84 @@ static void test_marked_zero_pages(void **state)
 	assert_int_equal(xen_writer_pages(&w, &batch, &err), -EPROTO);
 }
 
+/* QEMU's state of `len` bytes, as the source puts it into a tail. */
+static int emulator_tail(struct fake *f, uint32_t id, size_t len)
+{
+	uint8_t body[64] = {(uint8_t)id};
+
+	memset(body + XEN_STREAM_EMULATOR_LEN, 0x51, sizeof(body) - XEN_STREAM_EMULATOR_LEN);
+	f->im.w = wire_writer(f->im.bytes, IMAGE_MAX);
+	put_record(&f->im, XEN_RECORD_EMULATOR, body, XEN_STREAM_EMULATOR_LEN + len);
+	return xen_writer_tail(
+		&f->pass.writer, f->im.bytes, wire_writer_len(&f->im.w), &f->pass.err);
+}
+
+static int guest_tail(struct fake *f)
+{
+	f->im.w = wire_writer(f->im.bytes, IMAGE_MAX);
+	put_tail(&f->im);
+	return xen_writer_tail(
+		&f->pass.writer, f->im.bytes, wire_writer_len(&f->im.w), &f->pass.err);
+}
+
+static void start_hvm(struct fake *f, bool emulator, bool with_tail)
+{
+	const struct xen_stream_limits limits = {.emulator = emulator};
+
+	fake_start(f, XEN_GUEST_HVM, limits);
+	assert_int_equal(fake_head(f), 0);
+	assert_int_equal(fake_page(f, 5), 0);
+	if (with_tail)
+		assert_int_equal(guest_tail(f), 0);
+}
+
+/* It stands behind the image's END, as libxl's record 3, once, and only where QEMU is. */
+static void test_emulator(void **state)
+{
+	static const uint8_t want[] = {0, 0, 0, 0, 0, 0, 0, 0, /* END of libxc */
+		3, 0, 0, 0, 13, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0x51, 0x51, 0x51, 0x51, 0x51, 0, 0,
+		0, 0, 0, 0, 0, 0, 0, 0, 0}; /* padding; END of libxl */
+	struct fake f;
+
+	(void)state;
+	start_hvm(&f, true, true);
+	assert_int_equal(emulator_tail(&f, XEN_STREAM_EMULATOR_QEMU, 5), 0);
+	assert_int_equal(xen_writer_end(&f.pass.writer, &f.pass.err), 0);
+	assert_memory_equal(f.pass.out + f.pass.out_len - sizeof(want), want, sizeof(want));
+	verify(f.pass.out, f.pass.out_len, "libxl");
+	fake_end(&f);
+}
+
+static void test_emulator_refused(void **state)
+{
+	struct fake f;
+	size_t written;
+
+	(void)state;
+	start_hvm(&f, false, true); /* a PVH guest has none */
+	assert_int_equal(emulator_tail(&f, XEN_STREAM_EMULATOR_QEMU, 5), -EPROTO);
+	fake_end(&f);
+	start_hvm(&f, true, false); /* before the guest's own state */
+	assert_int_equal(emulator_tail(&f, XEN_STREAM_EMULATOR_QEMU, 5), -EPROTO);
+	fake_end(&f);
+	start_hvm(&f, true, true); /* of no bytes, or of qemu-traditional */
+	written = f.pass.out_len;
+	assert_int_equal(emulator_tail(&f, XEN_STREAM_EMULATOR_QEMU, 0), -EPROTO);
+	assert_int_equal(emulator_tail(&f, 1, 5), -EPROTO);
+	assert_int_equal(f.pass.out_len, written);
+	fake_end(&f);
+	start_hvm(&f, true, true); /* twice, or more of the guest's state behind it */
+	assert_int_equal(emulator_tail(&f, XEN_STREAM_EMULATOR_QEMU, 5), 0);
+	assert_int_equal(emulator_tail(&f, XEN_STREAM_EMULATOR_QEMU, 5), -EPROTO);
+	assert_int_equal(guest_tail(&f), -EPROTO);
+	fake_end(&f);
+	start_hvm(&f, true, true); /* not at all */
+	written = f.pass.out_len;
+	assert_int_equal(xen_writer_end(&f.pass.writer, &f.pass.err), -EPROTO);
+	assert_int_equal(f.pass.out_len, written);
+	fake_end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -764,6 +843,8 @@ int main(void)
 		cmocka_unit_test(test_p2m_bomb),
 		cmocka_unit_test(test_oversize_record),
 		cmocka_unit_test(test_marked_zero_pages),
+		cmocka_unit_test(test_emulator),
+		cmocka_unit_test(test_emulator_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
