@@ -120,18 +120,22 @@ static void feed_writer(struct xen_writer *w, struct input *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	static const struct xen_sink sink = {on_head, on_mark, on_pages, on_tail};
+	static const struct xen_sink sink = {
+		.head = on_head, .mark = on_mark, .pages = on_pages, .tail = on_tail};
 	struct xen_writer w = {.write = swallow};
 	struct input in = {data + 1, len - 1};
 
 	if (len == 0)
 		return 0;
 	if (data[0] & 1)
-		w.stream.limits = (struct xen_stream_limits){data[0] >> 1 & 3, 17, 1 << 20};
-	if (data[0] & 0x80)
+		w.stream.limits = (struct xen_stream_limits){
+			.guest = data[0] >> 1 & 3, .xen_minor = 17, .pfn_max = 1 << 20};
+	if (data[0] & 0x80) {
+		w.stream.limits.emulator = data[0] & 8;
 		feed_writer(&w, &in);
-	else if (xen_reader_run(take, &in, &sink, &w, &w.stream.limits, NULL) == 0 &&
-		 xen_writer_end(&w, NULL))
+	} else if (xen_reader_run(take, &in, &sink, &w, &w.stream.limits, NULL) == 0 &&
+		   xen_writer_end(&w, NULL)) {
 		abort();
+	}
 	return 0;
 }
