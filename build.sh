@@ -5,9 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")"
 
 BUILD=${BUILD:-build}
-BUILD_PACKAGES="gcc meson ninja-build pkg-config libxen-dev libsodium-dev liblz4-dev libssl-dev libnl-3-dev
+BUILD_PACKAGES="gcc meson ninja-build pkg-config libxen-dev libsodium-dev liblz4-dev libxxhash-dev libssl-dev libnl-3-dev
 	libnl-route-3-dev libjansson-dev libconfuse-dev libseccomp-dev libcmocka-dev"
-TEST_PACKAGES="python3 python3-cryptography python3-lz4 iproute2 tcpdump nftables iputils-ping xen-utils-4.17"
+TEST_PACKAGES="python3 python3-cryptography python3-lz4 python3-xxhash iproute2 tcpdump nftables iputils-ping xen-utils-4.17"
 LINT_PACKAGES="clang-format cppcheck shellcheck mandoc python3"
 BENCH_PACKAGES="python3 iproute2 lz4 openssh-client openssh-server qemu-system-x86 seabios"
 FUZZ_PACKAGES="clang libclang-rt-14-dev"

@@ -98,6 +98,7 @@ static void show_place(const json_t *place)
 static void show_summary(struct migrate *m, const json_t *event)
 {
 	const json_t *pause = json_object_get(event, "pause");
+	const json_t *verify = json_object_get(event, "verify");
 
 	end_line(m);
 	printf("%s runs on %s\n", text(event, "domain"), text(event, "to"));
@@ -111,6 +112,9 @@ static void show_summary(struct migrate *m, const json_t *event)
 	printf("  memory     %.1f MiB\n", (double)number(event, "memory_bytes") / 1048576);
 	printf("  wire       %.1f MiB, %s\n", (double)number(event, "wire_bytes") / 1048576,
 		text(event, "cipher"));
+	printf("  verified   %lld pages, in %.1f ms here and %.1f ms there\n",
+		number(verify, "pages"), json_number_value(json_object_get(verify, "source_ms")),
+		json_number_value(json_object_get(verify, "destination_ms")));
 	show_place(json_object_get(event, "network"));
 }
 

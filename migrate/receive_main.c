@@ -43,7 +43,8 @@ struct receive {
 	struct lane lane;
 	struct destination dst;
 	uint64_t pages;
-	uint8_t *scratch; /* of an estimate, TRIAL_PAGES_MAX */
+	struct verify verify; /* of what the domain was built from */
+	uint8_t *scratch;     /* of an estimate, TRIAL_PAGES_MAX */
 	struct findings found;
 	bool offered;		    /* what began it was an OFFER */
 	struct addresses addresses; /* the guest's, as the source learned them */
@@ -195,6 +196,7 @@ static int begin(struct receive *r, const char *json)
 	if (rc)
 		return rc;
 	r->phase = PHASE_BUILDING;
+	verify_init(&r->verify, d->engine.entry.token);
 	log_info("%s comes from %s", d->name, r->peer);
 	if (lane_create(&r->lane, WIRE_FD, deadline_in(REPLY_MS)))
 		return error_set(&r->err, -ENOMEM, NULL, "cannot share memory with lifeboat-wire");
@@ -288,6 +290,8 @@ static int on_pages(struct receive *r)
 		return error_set(&r->err, -EPROTO, NULL, "lifeboat-wire passed a bad page batch");
 	r->pages += page_batch_contents(&batch);
 	rc = r->dst.hv->restore_pages(r->dst.restore, &batch, &r->err);
+	if (rc == 0 && verify_batch(&r->verify, &batch))
+		rc = error_set(&r->err, -ENOMEM, NULL, "no memory to verify the domain's pages");
 	if (rc == 0 && link_done_pages(&r->rec, &r->lane))
 		rc = error_set(&r->err, -ECONNRESET, NULL, "lifeboat-wire has gone");
 	return rc;
@@ -332,13 +336,20 @@ static int on_quiesced(struct receive *r)
 {
 	struct destination *d = &r->dst;
 	int64_t start = clock_ns();
-	int rc = drbd_window_promote(&d->window, &r->err);
+	struct verify_sums sums;
+	int rc;
 
+	if (!record_get_quiesced(&r->rec, &sums))
+		return error_set(&r->err, -EPROTO, NULL, "%s sent a bad QUIESCED", r->peer);
+	rc = verify_compare(&r->verify, &sums, d->name, &r->err);
+	if (rc == 0)
+		rc = drbd_window_promote(&d->window, &r->err);
 	if (rc == 0)
 		rc = d->hv->restore_finish(d->restore, &d->dom, &r->err);
 	if (rc)
 		return rc;
 	d->restore = NULL; /* it stands on its own now */
+	d->done.verify_us = r->verify.ns / 1000;
 	d->done.finish_us = (uint64_t)(clock_ns() - start) / 1000;
 	r->phase = PHASE_READY;
 	return engine_drive(&d->engine, EVENT_COMPLETE, &r->err);
@@ -488,6 +499,7 @@ int main(int argc, char **argv)
 	if (r.phase == PHASE_WAITING && r.offered)
 		rc = 0;
 	free(r.scratch);
+	verify_dispose(&r.verify);
 	destination_dispose(&r.dst);
 	lane_dispose(&r.lane);
 	record_dispose(&r.rec);

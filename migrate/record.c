@@ -351,42 +351,67 @@ bool record_get_round(const struct record *rec, struct record_round *round)
 	return wire_reader_done(&r);
 }
 
-static size_t put_two(void *buf, size_t size, uint64_t first, uint64_t second)
+static size_t put_numbers(void *buf, size_t size, const uint64_t *numbers, size_t nr)
 {
 	struct wire_writer w = wire_writer(buf, size);
 
-	wire_put_u64(&w, first);
-	wire_put_u64(&w, second);
+	for (size_t i = 0; i < nr; i++)
+		wire_put_u64(&w, numbers[i]);
 	return finished(&w);
 }
 
-static bool get_two(const struct record *rec, uint64_t *first, uint64_t *second)
+static bool get_numbers(const struct record *rec, uint64_t *numbers, size_t nr)
 {
 	struct wire_reader r = wire_reader(rec->body, rec->len);
 
-	*first = wire_get_u64(&r);
-	*second = wire_get_u64(&r);
+	for (size_t i = 0; i < nr; i++)
+		numbers[i] = wire_get_u64(&r);
 	return wire_reader_done(&r);
 }
 
 size_t record_put_stats(void *buf, size_t size, const struct record_stats *stats)
 {
-	return put_two(buf, size, stats->bytes_out, stats->bytes_in);
+	return put_numbers(buf, size, (const uint64_t[]){stats->bytes_out, stats->bytes_in}, 2);
 }
 
 bool record_get_stats(const struct record *rec, struct record_stats *stats)
 {
-	return get_two(rec, &stats->bytes_out, &stats->bytes_in);
+	uint64_t n[2];
+	bool good = get_numbers(rec, n, 2);
+
+	*stats = (struct record_stats){n[0], n[1]};
+	return good;
+}
+
+size_t record_put_quiesced(void *buf, size_t size, const struct verify_sums *sums)
+{
+	const uint64_t *s = sums->sum;
+
+	return put_numbers(buf, size, (const uint64_t[]){sums->pages, s[0], s[1], s[2]}, 4);
+}
+
+bool record_get_quiesced(const struct record *rec, struct verify_sums *sums)
+{
+	uint64_t n[1 + VERIFY_SUMS];
+	bool good = get_numbers(rec, n, 1 + VERIFY_SUMS);
+
+	*sums = (struct verify_sums){n[0], {n[1], n[2], n[3]}};
+	return good && n[1] < VERIFY_PRIME && n[2] < VERIFY_PRIME && n[3] < VERIFY_PRIME;
 }
 
 size_t record_put_done(void *buf, size_t size, const struct record_done *done)
 {
-	return put_two(buf, size, done->finish_us, done->activate_us);
+	return put_numbers(buf, size,
+		(const uint64_t[]){done->finish_us, done->activate_us, done->verify_us}, 3);
 }
 
 bool record_get_done(const struct record *rec, struct record_done *done)
 {
-	return get_two(rec, &done->finish_us, &done->activate_us);
+	uint64_t n[3];
+	bool good = get_numbers(rec, n, 3);
+
+	*done = (struct record_done){n[0], n[1], n[2]};
+	return good;
 }
 
 size_t record_put_link(void *buf, size_t size, const struct record_link *link)

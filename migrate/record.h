@@ -22,6 +22,7 @@
 #include "base/io.h"
 #include "base/wire.h"
 #include "hypervisor/hypervisor.h"
+#include "migrate/verify.h"
 
 #define RECORD_HEADER_LEN 8u
 #define RECORD_BODY_MAX	  ((1u << 20) + 4096u)
@@ -195,10 +196,15 @@ struct record_link {
 size_t record_put_link(void *buf, size_t size, const struct record_link *link);
 bool record_get_link(const struct record *rec, struct record_link *link);
 
+/* QUIESCED: what the source's pages come to, each sum below VERIFY_PRIME. */
+size_t record_put_quiesced(void *buf, size_t size, const struct verify_sums *sums);
+bool record_get_quiesced(const struct record *rec, struct verify_sums *sums);
+
 /* DONE: how long the destination took, for the summary. */
 struct record_done {
 	uint64_t finish_us;   /* QUIESCED to READY: devices, state */
 	uint64_t activate_us; /* GO to running */
+	uint64_t verify_us;   /* of CPU, for the sums */
 };
 size_t record_put_done(void *buf, size_t size, const struct record_done *done);
 bool record_get_done(const struct record *rec, struct record_done *done);

@@ -161,6 +161,7 @@ static int stream(struct send *s)
 	struct source *src = &s->src;
 	int rc = drbd_window_open(&src->window, &s->cfg, src->engine.entry.uuid, s->err);
 
+	verify_init(&src->verify, src->engine.entry.token);
 	if (rc == 0 && s->wish.bwlimit)
 		rc = send_pace(s, s->wish.bwlimit);
 	if (rc == 0)

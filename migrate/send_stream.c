@@ -93,8 +93,12 @@ static uint8_t *on_room(void *ctx)
 static int on_pages(void *ctx, const struct page_batch *batch)
 {
 	struct send *s = ctx;
-	int rc = link_send_pages(s->src.sock, &s->lane, batch, deadline_in(STALL_MS));
+	int rc = verify_batch(&s->src.verify, batch);
 
+	if (rc)
+		return error_set(
+			s->err, rc, NULL, "no memory to verify the pages of %s", s->src.name);
+	rc = link_send_pages(s->src.sock, &s->lane, batch, deadline_in(STALL_MS));
 	if (rc)
 		return source_broken(&s->src, rc, s->err);
 	s->pages += page_batch_contents(batch);

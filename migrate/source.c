@@ -25,6 +25,7 @@ void source_dispose(struct source *s)
 	source_disconnect(s);
 	engine_close(&s->engine);
 	record_dispose(&s->rec);
+	verify_dispose(&s->verify);
 }
 
 int source_connect(struct source *s, struct error *err)
@@ -197,11 +198,16 @@ static int step_abort(struct source *s, struct error *err)
 /* The destination makes its disks writable on this word: nothing may be on its way to ours. */
 static int step_quiesced(struct source *s, struct error *err)
 {
+	uint8_t body[64];
 	int rc = s->hv->quiesce(&s->dom, err);
 
 	if (rc == 0)
 		rc = drbd_window_whole(&s->window, DRBD_PROC, err);
-	return rc ? rc : source_say(s, RECORD_QUIESCED, err);
+	if (rc)
+		return rc;
+	rc = record_write(s->sock, RECORD_QUIESCED, body,
+		record_put_quiesced(body, sizeof(body), &s->verify.sums), deadline_in(SAY_MS));
+	return rc ? source_broken(s, rc, err) : 0;
 }
 
 int source_step(void *ctx, enum handover_step step, struct error *err)

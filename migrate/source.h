@@ -25,6 +25,7 @@ struct source {
 	char cipher[32];
 	struct drbd_window window;
 	struct record_place place; /* what the destination found out; state 0 = nothing yet */
+	struct verify verify;	   /* of what the destination was sent */
 	struct engine engine;
 	bool resolving; /* this link asks about a hand-over, it does not carry one */
 	bool heard;	/* the destination's last word has come: there is nobody to tell any more */

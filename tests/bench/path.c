@@ -22,9 +22,12 @@
 
 #define PATIENCE_MS 120000
 
+static const uint8_t token[8] = "bench";
+
 /* Seen by all three processes. */
 struct shared {
 	struct bench_path result;
+	struct verify_sums sums; /* of the source, before it says ROUND */
 	struct error why;
 };
 
@@ -62,9 +65,11 @@ static int send_all(struct ends *e, int sock, struct record *rec, struct record_
 	const struct record_round mark = {.round = 0, .pages = pages};
 	struct error *err = &e->shared->why;
 	uint8_t body[32];
+	struct verify verify;
 	struct lane lane;
 	int rc = lane_create(&lane, sock, deadline_in(PATIENCE_MS));
 
+	verify_init(&verify, token);
 	while (rc == 0 && sent < pages) {
 		uint64_t left = pages - sent;
 
@@ -76,10 +81,14 @@ static int send_all(struct ends *e, int sock, struct record *rec, struct record_
 			/* The guest may write meanwhile: an engine takes one copy. */
 			memcpy(batch.data, e->memory + sent * PAGE_BYTES,
 				(size_t)batch.nr * PAGE_BYTES);
-			rc = link_send_pages(sock, &lane, &batch, deadline_in(PATIENCE_MS));
+			rc = verify_batch(&verify, &batch);
 		}
+		if (rc == 0)
+			rc = link_send_pages(sock, &lane, &batch, deadline_in(PATIENCE_MS));
 		sent += batch.nr;
 	}
+	e->shared->sums = verify.sums;
+	verify_dispose(&verify);
 	if (rc == 0)
 		rc = record_write(sock, RECORD_ROUND, body,
 			record_put_round(body, sizeof(body), &mark), deadline_in(PATIENCE_MS));
@@ -121,7 +130,7 @@ static int source(struct ends *e)
 }
 
 /* As a builder does; memory that was never written needs no zeros. */
-static int build(struct ends *e, const struct record *rec, struct lane *lane)
+static int build(struct ends *e, const struct record *rec, struct lane *lane, struct verify *verify)
 {
 	static struct page_batch batch;
 	const uint8_t *page;
@@ -137,27 +146,32 @@ static int build(struct ends *e, const struct record *rec, struct lane *lane)
 		memcpy(e->copy + page_pfn(batch.entry[i]) * PAGE_BYTES, page, PAGE_BYTES);
 		page += PAGE_BYTES;
 	}
+	if (verify_batch(verify, &batch))
+		return -ENOMEM;
 	return link_done_pages(rec, lane);
 }
 
 static int receive_all(struct ends *e, int sock, struct record *rec)
 {
 	struct error *err = &e->shared->why;
+	struct verify verify;
 	struct lane lane;
 	int rc = lane_create(&lane, sock, deadline_in(PATIENCE_MS));
 
+	verify_init(&verify, token);
 	while (rc == 0) {
 		rc = link_read(sock, rec, NULL, deadline_in(PATIENCE_MS), err);
-
-		if (rc)
-			return rc;
+		if (rc || rec->type == RECORD_ROUND)
+			break;
 		if (rec->type == RECORD_PAGES || rec->type == RECORD_SLOT)
-			rc = build(e, rec, &lane);
-		else if (rec->type == RECORD_ROUND)
-			return record_write(sock, RECORD_ROUND_ACK, rec->body, rec->len,
-				deadline_in(PATIENCE_MS));
+			rc = build(e, rec, &lane, &verify);
 	}
-	return rc;
+	if (rc == 0)
+		rc = verify_compare(&verify, &e->shared->sums, "the image", err);
+	verify_dispose(&verify);
+	return rc ? rc
+		  : record_write(
+			    sock, RECORD_ROUND_ACK, rec->body, rec->len, deadline_in(PATIENCE_MS));
 }
 
 static int destination(struct ends *e)

@@ -10,7 +10,7 @@ import unittest
 class TapResult(unittest.TestResult):
     count = 0
     broken = None  # the case that runs, when a part of it failed
-    began = 0.0
+    began = time.monotonic()
 
     def startTest(self, test):
         super().startTest(test)

@@ -67,6 +67,14 @@ static void try_done(const struct record *rec)
 		check_same(rec, record_put_done(out, sizeof(out), &done));
 }
 
+static void try_quiesced(const struct record *rec)
+{
+	struct verify_sums sums;
+
+	if (record_get_quiesced(rec, &sums))
+		check_same(rec, record_put_quiesced(out, sizeof(out), &sums));
+}
+
 /* Its text is cleaned, too. */
 static void try_findings(const struct record *rec)
 {
@@ -109,7 +117,7 @@ static void try_place(const struct record *rec)
 }
 
 static void (*const tries[])(const struct record *) = {try_offer, try_reason, try_round, try_stats,
-	try_link, try_done, try_pages, try_findings, try_probed, try_place};
+	try_link, try_done, try_pages, try_findings, try_probed, try_place, try_quiesced};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -151,7 +159,7 @@ static void fuzz_seeds(void)
 		else if (kind == 7)
 			len = record_put_findings(out + 1, 256, &found);
 		else
-			len = kind == 2 ? 12 : 16;
+			len = kind == 2 ? 12 : kind == 5 ? 24 : kind == 10 ? 32 : 16;
 		fuzz_seed(out, len + 1);
 	}
 }

@@ -115,7 +115,7 @@ static bool stats_same(const struct record *rec)
 
 static size_t done_put(void *buf, size_t size)
 {
-	return record_put_done(buf, size, &(struct record_done){3, 4});
+	return record_put_done(buf, size, &(struct record_done){3, 4, 5});
 }
 
 static bool done_get(const struct record *rec)
@@ -129,7 +129,28 @@ static bool done_same(const struct record *rec)
 {
 	struct record_done done;
 
-	return record_get_done(rec, &done) && done.finish_us == 3 && done.activate_us == 4;
+	return record_get_done(rec, &done) && done.finish_us == 3 && done.activate_us == 4 &&
+	       done.verify_us == 5;
+}
+
+static size_t quiesced_put(void *buf, size_t size)
+{
+	return record_put_quiesced(buf, size, &(struct verify_sums){6, {7, 0, VERIFY_PRIME - 1}});
+}
+
+static bool quiesced_get(const struct record *rec)
+{
+	struct verify_sums sums;
+
+	return record_get_quiesced(rec, &sums);
+}
+
+static bool quiesced_same(const struct record *rec)
+{
+	struct verify_sums sums;
+
+	return record_get_quiesced(rec, &sums) && sums.pages == 6 && sums.sum[0] == 7 &&
+	       sums.sum[1] == 0 && sums.sum[2] == VERIFY_PRIME - 1;
 }
 
 static size_t link_put(void *buf, size_t size)
@@ -285,6 +306,7 @@ static const struct body_kind kinds[] = {
 	{"REFUSED", reason_put, reason_get, reason_same},
 	{"ROUND", round_put, round_get, round_same},
 	{"STATS", stats_put, stats_get, stats_same},
+	{"QUIESCED", quiesced_put, quiesced_get, quiesced_same},
 	{"DONE", done_put, done_get, done_same},
 	{"LINK_UP", link_put, link_get, link_same},
 	{"FINDINGS", findings_put, findings_get, findings_same},

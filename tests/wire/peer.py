@@ -12,12 +12,14 @@ import hmac
 import ipaddress
 import json
 import os
+import selectors
 import socket
 import struct
 import sys
 import time
 
 import lz4.block
+import xxhash
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -396,6 +398,32 @@ def round_get(body):
     return struct.unpack("<IQ", body)
 
 
+# ---- what all pages come to ----
+
+class Sums:
+    """Section 4.1 of the page, written from there."""
+    PRIME = (1 << 61) - 1
+
+    def __init__(self, token):
+        self.seed = int.from_bytes(token[:8], "little")
+        self.hashes = {}
+
+    def take(self, entries, pages):
+        left = iter(pages)
+        for entry in entries:
+            pfn, kind = entry & (1 << 52) - 1, entry_type(entry)
+            key = (self.seed + pfn * 0x9e3779b97f4a7c15 + kind) % (1 << 64)
+            if not has_contents(entry):
+                self.hashes.pop(pfn, None)
+                continue
+            page = next(left)
+            self.hashes[pfn] = xxhash.xxh3_64_intdigest(page if page != bytes(PAGE) else b"zero", key) % self.PRIME or 1
+
+    def body(self):
+        sums = [sum(h * pow(pfn, power, self.PRIME) for pfn, h in self.hashes.items()) % self.PRIME for power in range(3)]
+        return struct.pack("<4Q", len(self.hashes), *sums)
+
+
 # ---- a connection ----
 
 class Connection:
@@ -554,6 +582,7 @@ def lie(conn, how):
 def serve(conn, args, seen):
     """An honest destination up to the point where `args` wants it to go wrong."""
     pages = rounds = 0
+    sums = None
     trouble = args.at
     while True:
         name, body = conn.receive()
@@ -576,6 +605,7 @@ def serve(conn, args, seen):
                 return
         if name == "OFFER":
             seen["offer"] = offer_get(body)
+            sums = Sums(bytes.fromhex(seen["offer"]["token"]))
             if args.find:
                 conn.send("FINDINGS", findings_put(args.find))
             if args.find and any(f[0] == "blocker" for f in args.find):
@@ -588,6 +618,7 @@ def serve(conn, args, seen):
                 return
         elif name == "PAGES":
             pages += len(body[1])
+            sums.take(*body[:2])
         elif name == "ROUND":
             number, count = round_get(body)
             if number != rounds or count != pages:
@@ -597,9 +628,11 @@ def serve(conn, args, seen):
         elif name == "ADDRESSES":
             seen["addresses"] = addresses_get(body)
         elif name == "QUIESCED":
+            if body != sums.body():
+                raise Refused("its pages come to something else than it says")
             conn.send("READY")
         elif name == "GO":
-            conn.send("DONE", struct.pack("<QQ", 1000, 1000))
+            conn.send("DONE", struct.pack("<QQQ", 1000, 1000, 1000))
         elif name == "GONE":
             conn.send("CLOSED")
             seen["end"] = "done"
@@ -636,6 +669,40 @@ def receive(args, seen):
         return
     conn.handshake()
     serve(conn, args, seen)
+
+
+# ---- the program: between two others, with the keys of both ----
+
+def relay(args, seen):
+    """Passes on all that is said, but for one bit of one page."""
+    host, port = args.connect.rsplit(":", 1)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        print(f"listening on {server.getsockname()[1]}", file=sys.stderr, flush=True)
+        source = Connection(server.accept()[0], DESTINATION, args.key, args.peer_key)
+    destination = Connection(socket.create_connection((host, int(port))), SOURCE, args.other_key, args.other_peer)
+    seen["connection"] = source
+    source.handshake()
+    destination.handshake()
+    ways = selectors.DefaultSelector()
+    ways.register(source.sock, selectors.EVENT_READ, (source, destination))
+    ways.register(destination.sock, selectors.EVENT_READ, (destination, source))
+    pages = 0
+    while True:
+        for key, _ in ways.select():
+            origin, target = key.data
+            name, body = origin.receive()
+            if name == "PAGES":
+                contents = body[1]
+                for i, page in enumerate(contents):
+                    if args.alter is not None and pages + i == args.alter:
+                        contents[i] = page[:100] + bytes([page[100] ^ 4]) + page[101:]
+                        seen["altered"] = next(e for n, e in enumerate(filter(has_contents, body[0])) if n == i) & (1 << 52) - 1
+                pages += len(contents)
+                body = encode_pages(body[0], contents)
+            target.send(name, body)
+            if name in ("CLOSED", "REFUSED"):
+                seen["end"] = name.lower()
+                return
 
 
 # ---- the program: a source ----
@@ -772,7 +839,7 @@ def send(args, seen):
 
 def arguments(argv):
     p = argparse.ArgumentParser(description="a peer for tests, honest or lying")
-    p.add_argument("role", choices=["receive", "send"])
+    p.add_argument("role", choices=["receive", "send", "relay"])
     p.add_argument("--key", required=True, type=lambda f: open(f, "rb").read(), help="file with this peer's secret key")
     p.add_argument("--peer-key", required=True, type=base64.b64decode, help="the other side's public key")
     p.add_argument("--cipher", type={"chacha": CHACHA, "aes": AES, "any": CHACHA | AES}.get, default=CHACHA | AES)
@@ -786,7 +853,10 @@ def arguments(argv):
     p.add_argument("--corrupt", metavar="HOW", help="receive: bad-tag short-frame oversized garbage half-frame "
                    "unknown-type local-type source-type bad-length out-of-turn findings silent-handshake bad-version bad-cipher")
     p.add_argument("--stall", type=float, metavar="SECONDS", help="receive: say and read nothing for so long")
-    p.add_argument("--connect", help="send: ADDRESS:PORT")
+    p.add_argument("--connect", help="send, relay: ADDRESS:PORT")
+    p.add_argument("--other-key", type=lambda f: open(f, "rb").read(), help="relay: as --key, of the source it stands for")
+    p.add_argument("--other-peer", type=base64.b64decode, help="relay: the destination's public key")
+    p.add_argument("--alter", type=int, metavar="N", help="relay: change the Nth page that passes")
     p.add_argument("--name", default="test")
     p.add_argument("--backend", default="embedded")
     p.add_argument("--config", type=argparse.FileType("rb"), help="send: JSON of the domain to offer")
@@ -801,7 +871,7 @@ def main(argv):
     args = arguments(argv)
     seen = {"role": args.role, "end": None, "error": None}
     try:
-        (receive if args.role == "receive" else send)(args, seen)
+        {"receive": receive, "send": send, "relay": relay}[args.role](args, seen)
     except (Refused, Ended, Told, TimeoutError, OSError) as e:
         seen["error"] = f"{type(e).__name__}: {e}"
         seen["end"] = seen["end"] or "error"
