@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xenstore.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -77,13 +78,35 @@ static const char *tracker_of(libxl_ctx *ctx, enum domain_type type)
 	return shadow ? "log-dirty" : "none";
 }
 
+/*
+ * Xen knows two kinds, and a PVH domain is of the same as one with a device model; which it is
+ * libxl has written down.
+ */
+static enum domain_type type_of(const libxl_dominfo *info)
+{
+	enum domain_type type = xen_config_type(info->domain_type);
+	struct xs_handle *xs = type == DOMAIN_HVM ? xs_open(0) : NULL;
+	char path[64], *value;
+	unsigned len;
+
+	if (!xs)
+		return type;
+	snprintf(path, sizeof(path), "/libxl/%u/type", info->domid);
+	value = xs_read(xs, XBT_NULL, path, &len);
+	if (value && strcmp(value, "pvh") == 0)
+		type = DOMAIN_PVH;
+	free(value);
+	xs_close(xs);
+	return type;
+}
+
 static void fill(libxl_ctx *ctx, const libxl_dominfo *info, struct domain *dom)
 {
 	char *name = libxl_domid_to_name(ctx, info->domid);
 
 	*dom = (struct domain){
 		.domid = info->domid,
-		.type = xen_config_type(info->domain_type),
+		.type = type_of(info),
 		.state = state_of(info, name ? name : ""),
 		.memory_kb = info->current_memkb,
 		.vcpus = info->vcpu_online,
