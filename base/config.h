@@ -28,7 +28,8 @@ struct config_map {
 
 struct config_peer {
 	char name[HOST_NAME_LEN];
-	char address[256]; /* numeric address or name */
+	char address[256]; /* numeric addresses or names, between blanks, in the order to be tried
+			    */
 	uint16_t port;
 	uint8_t key[HOST_KEY_LEN];
 	struct config_map
@@ -61,7 +62,8 @@ struct config {
 	enum config_hypervisor hypervisor;
 	enum config_tracker dirty_tracking; /* embedded only */
 	uint32_t embedded_memory_mb;	    /* memory for embedded domains; 0 = what is available */
-	uint32_t max_downtime_ms;	    /* pause target of a move; default 300 */
+	uint32_t resume_s; /* a lost link may come back so long; default 30, 0 = not at all */
+	uint32_t max_downtime_ms;		/* pause target of a move; default 300 */
 	enum config_no_converge on_no_converge; /* default NO_CONVERGE_STOP */
 	uint64_t bwlimit;			/* of a move, bytes a second; default 0, none */
 	bool announce;				/* a guest that has moved here; default true */

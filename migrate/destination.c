@@ -7,9 +7,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "migrate/join.h"
 
-#define REPLY_MS 30000
-#define CLEAN_MS 60000
+#define REPLY_MS    30000
+#define CLEAN_MS    60000
+#define END_MS	    15000 /* for a domain to be taken away */
+#define END_LOOK_MS 100
 
 void destination_init(struct destination *d, const struct config *cfg, int sock)
 {
@@ -259,6 +262,23 @@ static int answer_now(struct destination *d, const struct record_resolve *ask, s
 	return engine_drive(e, event, err);
 }
 
+/* An engine that waits for its source's link to come back gives up when the source asks. */
+static int open_journal(struct destination *d, const char *peer, const struct record_resolve *ask,
+	struct error *why)
+{
+	int64_t deadline = deadline_in(END_MS);
+	int rc = engine_open(&d->engine, d->cfg, ask->uuid, destination_step, d, why);
+
+	if (rc != -EBUSY || join_pass(d->cfg, ask->token, peer, -1))
+		return rc;
+	while (rc == -EBUSY && clock_ms() < deadline) {
+		clock_pause(END_LOOK_MS);
+		*why = ERROR_INIT;
+		rc = engine_open(&d->engine, d->cfg, ask->uuid, destination_step, d, why);
+	}
+	return rc;
+}
+
 int destination_resolve(struct destination *d, const char *peer, const struct record_resolve *ask,
 	struct error *err)
 {
@@ -266,7 +286,7 @@ int destination_resolve(struct destination *d, const char *peer, const struct re
 	struct error why = ERROR_INIT;
 	int rc;
 
-	rc = engine_open(e, d->cfg, ask->uuid, destination_step, d, &why);
+	rc = open_journal(d, peer, ask, &why);
 	if (rc)
 		return cannot_tell(d, why.what);
 	if (memcmp(e->entry.token, ask->token, sizeof(e->entry.token)) != 0)

@@ -11,64 +11,76 @@
 #include "base/clock.h"
 #include "migrate/record.h"
 
-static int map(struct lane *l, int memory)
+static int map(struct lane *l, int memory, unsigned slots)
 {
-	void *p = mmap(NULL, LANE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	void *p =
+		mmap(NULL, slots * LANE_SLOT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
 
 	if (p == MAP_FAILED)
 		return -errno;
 	l->base = p;
+	l->slots = slots;
 	return 0;
 }
 
-static int sealed_memory(void)
+static int sealed_memory(unsigned slots)
 {
 	int fd = memfd_create("lifeboat-lane", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (fd >= 0 && ftruncate(fd, LANE_BYTES) == 0 &&
+	if (fd >= 0 && ftruncate(fd, (off_t)(slots * LANE_SLOT_BYTES)) == 0 &&
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
 		return fd;
 	fd_close(&fd);
 	return -errno;
 }
 
-int lane_create(struct lane *l, int sock, int64_t deadline)
+int lane_create(struct lane *l, unsigned slots)
 {
-	uint8_t head[RECORD_HEADER_LEN];
-	int pair[2] = {-1, -1}, memory = sealed_memory(), rc;
+	int rc;
 
 	*l = LANE_INIT;
-	if (memory < 0)
-		return memory;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
-		rc = -errno;
-	else
-		rc = map(l, memory);
-	if (rc == 0) {
-		record_header_put(head, RECORD_LANE, 0);
-		/* The descriptors go with the first byte; the rest of so short a record follows. */
-		rc = io_send_fds(sock, head, 1, (int[]){memory, pair[1]}, LANE_FDS);
-	}
-	if (rc == 0)
-		rc = io_write_all(sock, head + 1, sizeof(head) - 1, deadline);
-	if (rc == 0) {
-		l->credit = pair[0];
-		pair[0] = -1;
-	} else {
+	l->memory = sealed_memory(slots);
+	if (l->memory < 0)
+		return l->memory;
+	rc = map(l, l->memory, slots);
+	if (rc)
 		lane_dispose(l);
-	}
-	fd_close(&pair[0]);
-	fd_close(&pair[1]);
-	fd_close(&memory);
 	return rc;
 }
 
-int lane_adopt(struct lane *l, const int fds[static LANE_FDS])
+int lane_pass(struct lane *l, int sock, int64_t deadline)
 {
+	uint8_t record[RECORD_HEADER_LEN + LANE_BODY_LEN];
+	struct wire_writer w = wire_writer(record + RECORD_HEADER_LEN, LANE_BODY_LEN);
+	int pair[2], rc;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	record_header_put(record, RECORD_LANE, LANE_BODY_LEN);
+	wire_put_u32(&w, l->slots);
+	wire_put_u32(&w, (l->next + l->slots - l->in_use) % l->slots);
+	/* The descriptors go with the first byte; the rest of so short a record follows. */
+	rc = io_send_fds(sock, record, 1, (int[]){l->memory, pair[1]}, LANE_FDS);
+	if (rc == 0)
+		rc = io_write_all(sock, record + 1, sizeof(record) - 1, deadline);
+	fd_close(&pair[1]);
+	fd_close(&l->credit);
+	l->credit = pair[0];
+	return rc;
+}
+
+int lane_adopt(
+	struct lane *l, const int fds[static LANE_FDS], const uint8_t body[static LANE_BODY_LEN])
+{
+	struct wire_reader r = wire_reader(body, LANE_BODY_LEN);
+	unsigned slots = wire_get_u32(&r), next = wire_get_u32(&r);
 	int memory = fds[0], rc;
 
 	l->credit = fds[1];
-	rc = map(l, memory);
+	rc = slots == 0 || slots > LANE_SLOTS_MAX || next >= slots ? -EPROTO
+								   : map(l, memory, slots);
+	if (rc == 0)
+		l->next = next;
 	fd_close(&memory);
 	return rc;
 }
@@ -76,7 +88,8 @@ int lane_adopt(struct lane *l, const int fds[static LANE_FDS])
 void lane_dispose(struct lane *l)
 {
 	if (l->base)
-		munmap(l->base, LANE_BYTES);
+		munmap(l->base, l->slots * LANE_SLOT_BYTES);
+	fd_close(&l->memory);
 	fd_close(&l->credit);
 	*l = LANE_INIT;
 }
@@ -88,7 +101,7 @@ uint8_t *lane_slot(const struct lane *l)
 
 int lane_wait(struct lane *l, int64_t deadline)
 {
-	while (l->in_use == LANE_SLOTS) {
+	while (l->in_use == l->slots) {
 		uint8_t token;
 		int rc = io_read_exact(l->credit, &token, 1, deadline);
 
@@ -102,14 +115,24 @@ int lane_wait(struct lane *l, int64_t deadline)
 void lane_taken(struct lane *l)
 {
 	l->in_use++;
-	l->next = (l->next + 1) % LANE_SLOTS;
+	lane_step(l);
+}
+
+void lane_freed(struct lane *l, unsigned nr)
+{
+	l->in_use -= nr < l->in_use ? nr : l->in_use;
+}
+
+void lane_step(struct lane *l)
+{
+	l->next = (l->next + 1) % l->slots;
 }
 
 int lane_give(struct lane *l)
 {
 	const uint8_t token = 1;
 
-	l->next = (l->next + 1) % LANE_SLOTS;
+	lane_step(l);
 	/* There is room for it: never more tokens are on their way than there are slots. */
 	return io_write_all(l->credit, &token, 1, DEADLINE_NEVER) ? -EPIPE : 0;
 }

@@ -166,7 +166,8 @@ static int connect_one(const struct addrinfo *ai, int64_t deadline)
 	return fd;
 }
 
-int link_connect(const struct config_peer *peer, struct error *err)
+/* One of the peer's addresses. The descriptor or -errno with the reason. */
+static int connect_address(const struct config_peer *peer, const char *address, struct error *err)
 {
 	const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
 	int64_t deadline = deadline_in(LINK_CONNECT_MS);
@@ -175,51 +176,43 @@ int link_connect(const struct config_peer *peer, struct error *err)
 	int fd = -EHOSTUNREACH, r;
 
 	snprintf(port, sizeof(port), "%u", peer->port);
-	r = getaddrinfo(peer->address, port, &hints, &list);
+	r = getaddrinfo(address, port, &hints, &list);
 	if (r)
 		return error_set(err, -EHOSTUNREACH, "Correct the peer's address in the config",
-			"cannot find an address for %s (%s): %s", peer->name, peer->address,
+			"cannot find an address for %s (%s): %s", peer->name, address,
 			gai_strerror(r));
 	for (const struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next)
 		fd = connect_one(ai, deadline);
 	freeaddrinfo(list);
 	if (fd < 0) {
-		error_sys(err, fd, NULL, "cannot reach %s at %s port %u", peer->name, peer->address,
+		error_sys(err, fd, NULL, "cannot reach %s at %s port %u", peer->name, address,
 			peer->port);
 		error_fix(err,
 			"Check that %s is up, that lifeboatd runs there, and that no firewall is between",
 			peer->name);
-		return fd;
 	}
-	link_tune(fd);
 	return fd;
 }
 
-int link_room(struct lane *lane, uint8_t **room, int64_t deadline)
+int link_connect(const struct config_peer *peer, struct error *err)
 {
-	int rc = lane_wait(lane, deadline);
+	char addresses[sizeof(peer->address)], *save = NULL;
+	int fd = -EHOSTUNREACH;
 
-	*room = rc ? NULL : lane_slot(lane);
-	return rc;
-}
+	memcpy(addresses, peer->address, sizeof(addresses));
+	for (char *one = strtok_r(addresses, " ", &save); one && fd < 0;
+		one = strtok_r(NULL, " ", &save)) {
+		struct error why = ERROR_INIT;
 
-int link_send_pages(int sock, struct lane *lane, const struct page_batch *batch, int64_t deadline)
-{
-	uint8_t body[RECORD_SLOT_MAX], *room;
-	size_t len;
-	int rc = link_room(lane, &room, deadline);
-
-	if (rc)
-		return rc;
-	if (batch->nr > PAGE_BATCH_MAX || batch->nr_data > batch->nr)
-		return -EMSGSIZE;
-	if (batch->nr_data && batch->data != room)
-		memcpy(room, batch->data, PAGE_BYTES * (size_t)batch->nr_data);
-	len = record_put_slot(body, sizeof(body), batch);
-	rc = record_write(sock, RECORD_SLOT, body, len, deadline);
-	if (rc == 0)
-		lane_taken(lane);
-	return rc;
+		fd = connect_address(peer, one, &why);
+		if (fd < 0 && err)
+			*err = why;
+	}
+	if (fd >= 0 && err)
+		*err = ERROR_INIT;
+	if (fd >= 0)
+		link_tune(fd);
+	return fd;
 }
 
 int link_get_pages(const struct record *rec, const struct lane *lane, struct page_batch *batch)

@@ -43,21 +43,19 @@ bool link_get_setup(const struct record *rec, struct link_setup *setup);
 int link_start(const struct config *cfg, enum record_role role, const struct config_peer *only,
 	int net, int *sock, pid_t *pid, struct error *err) WARN_UNUSED;
 
-/* Connect to the peer within LINK_CONNECT_MS, keep-alives set. The descriptor or -errno. */
+/*
+ * Connect to the peer at the first of its addresses that answers, LINK_CONNECT_MS for each,
+ * keep-alives set. The descriptor or -errno.
+ */
 int link_connect(const struct config_peer *peer, struct error *err) WARN_UNUSED;
 
 /* Options of every link: no delay, and a dead peer is noticed within 15 s. */
 void link_tune(int net);
 
 /*
- * Pages by way of the lane. link_room: where the next batch's contents go, as hv_save_hooks.room;
- * it waits for a free slot. link_send_pages: say what was put there; `batch->data` may also be
- * elsewhere. link_get_pages: a PAGES or SLOT record's batch; after it was used, link_done_pages.
- * They return 0 or -errno, link_get_pages -EPROTO.
+ * A PAGES or SLOT record's batch; after it was used, link_done_pages. They return 0 or -errno,
+ * link_get_pages -EPROTO.
  */
-int link_room(struct lane *lane, uint8_t **room, int64_t deadline) WARN_UNUSED;
-int link_send_pages(
-	int sock, struct lane *lane, const struct page_batch *batch, int64_t deadline) WARN_UNUSED;
 int link_get_pages(
 	const struct record *rec, const struct lane *lane, struct page_batch *batch) WARN_UNUSED;
 int link_done_pages(const struct record *rec, struct lane *lane) WARN_UNUSED;

@@ -112,6 +112,8 @@ static void show_summary(struct migrate *m, const json_t *event)
 	printf("  memory     %.1f MiB\n", (double)number(event, "memory_bytes") / 1048576);
 	printf("  wire       %.1f MiB, %s\n", (double)number(event, "wire_bytes") / 1048576,
 		text(event, "cipher"));
+	if (number(event, "rejoins"))
+		printf("  link       lost and replaced %lld times\n", number(event, "rejoins"));
 	printf("  verified   %lld pages, in %.1f ms here and %.1f ms there\n",
 		number(verify, "pages"), json_number_value(json_object_get(verify, "source_ms")),
 		json_number_value(json_object_get(verify, "destination_ms")));

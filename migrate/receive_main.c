@@ -5,6 +5,7 @@
  * a table; who owns the domain is the hand-over's (handover.h).
  */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,17 +14,20 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "migrate/destination.h"
+#include "migrate/join.h"
 #include "migrate/link.h"
 #include "migrate/network.h"
+#include "migrate/window.h"
 #include "netfix/map.h"
 
-#define WIRE_FD	   3
-#define OFFER_MS   60000
-#define GONE_MS	   120000 /* the source has a domain to destroy and disks to demote */
-#define REPLY_MS   30000
-#define PROBED_MS  10000
-#define VERDICT_MS 4000	 /* on being reached, before the source is told that it is not known */
-#define SILENCE_MS 60000 /* while the source of an estimate watches its domain */
+#define WIRE_FD		  3
+#define DESTINATION_SLOTS 4 /* lifeboat-wire decodes one while another is applied */
+#define OFFER_MS	  60000
+#define GONE_MS		  120000 /* the source has a domain to destroy and disks to demote */
+#define REPLY_MS	  30000
+#define PROBED_MS	  10000
+#define VERDICT_MS	  4000 /* on being reached, before the source is told that it is not known */
+#define SILENCE_MS	  60000 /* while the source of an estimate watches its domain */
 
 enum receive_phase {
 	PHASE_WAITING = 0,
@@ -42,7 +46,9 @@ struct receive {
 	struct record rec;
 	struct lane lane;
 	struct destination dst;
-	uint64_t pages;
+	uint64_t pages, applied; /* records of the stream */
+	struct join join;     /* where a lost link may come back; closed when it may not any more */
+	int64_t lost;	      /* the link was; until then another may come; 0 = it stands */
 	struct verify verify; /* of what the domain was built from */
 	uint8_t *scratch;     /* of an estimate, TRIAL_PAGES_MAX */
 	struct findings found;
@@ -188,6 +194,15 @@ static int tell(struct receive *r, uint32_t flags)
 	return rc;
 }
 
+static int share_lane(struct receive *r)
+{
+	int rc = lane_create(&r->lane, DESTINATION_SLOTS);
+
+	if (rc == 0)
+		rc = lane_pass(&r->lane, WIRE_FD, deadline_in(REPLY_MS));
+	return rc ? error_sys(&r->err, rc, NULL, "cannot share memory with lifeboat-wire") : 0;
+}
+
 static int begin(struct receive *r, const char *json)
 {
 	struct destination *d = &r->dst;
@@ -198,8 +213,11 @@ static int begin(struct receive *r, const char *json)
 	r->phase = PHASE_BUILDING;
 	verify_init(&r->verify, d->engine.entry.token);
 	log_info("%s comes from %s", d->name, r->peer);
-	if (lane_create(&r->lane, WIRE_FD, deadline_in(REPLY_MS)))
-		return error_set(&r->err, -ENOMEM, NULL, "cannot share memory with lifeboat-wire");
+	rc = share_lane(r);
+	if (rc)
+		return rc;
+	if (r->cfg.resume_s && join_open(&r->join, &r->cfg, d->engine.entry.token))
+		log_warn("%s: a link that is lost cannot come back", d->name);
 	rc = d->hv->restore_begin(json, &d->restore, &r->err);
 	return rc ? rc : drbd_window_open(&d->window, &r->cfg, d->engine.entry.uuid, &r->err);
 }
@@ -271,6 +289,22 @@ static int on_resolve(struct receive *r)
 	return rc;
 }
 
+/*
+ * The source's old link was lost: whoever builds the domain goes on with this one. When nobody does
+ * any more, what is left of it is taken away, and that is the answer.
+ */
+static int on_join(struct receive *r)
+{
+	struct record_resolve ask;
+	int rc;
+
+	if (!record_get_resolve(&r->rec, &ask) || ask.ceded)
+		return error_set(&r->err, -EPROTO, NULL, "%s asked what cannot be read", r->peer);
+	rc = join_pass(&r->cfg, ask.token, r->peer, WIRE_FD);
+	r->phase = PHASE_END;
+	return rc ? destination_resolve(&r->dst, r->peer, &ask, &r->err) : 0;
+}
+
 static int on_head(struct receive *r)
 {
 	return r->dst.hv->restore_head(r->dst.restore, r->rec.body, r->rec.len, &r->err);
@@ -278,6 +312,7 @@ static int on_head(struct receive *r)
 
 static int on_tail(struct receive *r)
 {
+	join_close(&r->join); /* its guest stands still: the source would not wait */
 	return r->dst.hv->restore_tail(r->dst.restore, r->rec.body, r->rec.len, &r->err);
 }
 
@@ -292,8 +327,9 @@ static int on_pages(struct receive *r)
 	rc = r->dst.hv->restore_pages(r->dst.restore, &batch, &r->err);
 	if (rc == 0 && verify_batch(&r->verify, &batch))
 		rc = error_set(&r->err, -ENOMEM, NULL, "no memory to verify the domain's pages");
+	/* When it has gone, the next that is read says so. */
 	if (rc == 0 && link_done_pages(&r->rec, &r->lane))
-		rc = error_set(&r->err, -ECONNRESET, NULL, "lifeboat-wire has gone");
+		log_debug("lifeboat-wire has gone");
 	return rc;
 }
 
@@ -321,14 +357,21 @@ static int on_trial_pages(struct receive *r)
 	return 0;
 }
 
-static int on_round(struct receive *r)
+static int count_round(struct receive *r)
 {
 	struct record_round round;
 
 	if (!record_get_round(&r->rec, &round) || round.pages != r->pages)
 		return error_set(&r->err, -EPROTO, NULL, "%s counted %llu pages where %llu came",
 			r->peer, (unsigned long long)round.pages, (unsigned long long)r->pages);
-	return reply(r, RECORD_ROUND_ACK, r->rec.body, r->rec.len);
+	return 0;
+}
+
+static int on_trial_round(struct receive *r)
+{
+	int rc = count_round(r);
+
+	return rc ? rc : reply(r, RECORD_ROUND_ACK, r->rec.body, r->rec.len);
 }
 
 /* The source's disks are at rest: ours may become writable, and only now. */
@@ -405,22 +448,94 @@ static int on_gone(struct receive *r)
 }
 
 static int (*const handlers[RECEIVE_PHASES][RECORD_TYPE_END])(struct receive *) = {
-	[PHASE_WAITING] = {[RECORD_OFFER] = on_offer, [RECORD_RESOLVE] = on_resolve},
+	[PHASE_WAITING] =
+		{[RECORD_OFFER] = on_offer, [RECORD_RESOLVE] = on_resolve, [RECORD_JOIN] = on_join},
 	[PHASE_BUILDING] =
 		{
 			[RECORD_HEAD] = on_head,
 			[RECORD_PAGES] = on_pages,
 			[RECORD_TAIL] = on_tail,
-			[RECORD_ROUND] = on_round,
+			[RECORD_ROUND] = count_round,
 			[RECORD_QUIESCED] = on_quiesced,
 			[RECORD_ADDRESSES] = on_addresses,
 		},
 	[PHASE_READY] = {[RECORD_GO] = on_go},
 	[PHASE_OWNER] = {[RECORD_GONE] = on_gone},
-	[PHASE_TRIAL] = {[RECORD_PAGES] = on_trial_pages, [RECORD_ROUND] = on_round},
+	[PHASE_TRIAL] = {[RECORD_PAGES] = on_trial_pages, [RECORD_ROUND] = on_trial_round},
 };
 
-static int serve(struct receive *r)
+/* What may be lost with the link: the source asks for it when it comes back. */
+static int say_applied(struct receive *r, enum record_type type)
+{
+	uint8_t body[16];
+
+	return reply(r, type, body, record_put_applied(body, sizeof(body), r->applied));
+}
+
+/* Another link of the same source takes the place of the lost one. */
+static int rejoin(struct receive *r, int link)
+{
+	int rc = dup2(link, WIRE_FD) < 0 ? error_sys(&r->err, -errno, NULL, "no descriptor") : 0;
+
+	fd_close(&link);
+	lane_dispose(&r->lane);
+	if (rc == 0)
+		rc = say_applied(r, RECORD_JOINED);
+	if (rc == 0)
+		rc = share_lane(r);
+	log_info("%s: %s came back on another link, after %llu records", r->dst.name, r->peer,
+		(unsigned long long)r->applied);
+	r->lost = 0;
+	return rc;
+}
+
+static int take_link(struct receive *r)
+{
+	char peer[HOST_NAME_LEN];
+	int link = join_take(&r->join, peer);
+
+	if ((link >= 0 || link == -ENODATA) && strcmp(peer, r->peer) == 0)
+		return link >= 0 ? rejoin(r, link)
+				 : error_set(&r->err, -EREMOTEIO, NULL,
+					   "the source called the move off");
+	log_warn("%s: a link that is not its source's was turned away", r->dst.name);
+	fd_close(&link);
+	return 0;
+}
+
+/* Wait for the source's next record, on this link or on another. */
+static int await_link(struct receive *r, bool *there)
+{
+	struct pollfd p[] = {{.fd = r->lost ? -1 : WIRE_FD, .events = POLLIN},
+		{.fd = r->join.listen, .events = POLLIN}};
+	int n = poll(p, 2, r->lost ? deadline_poll_ms(r->lost) : -1);
+
+	*there = false;
+	if (n < 0 && errno != EINTR)
+		return error_sys(&r->err, -errno, NULL, "cannot wait");
+	if (n == 0 && clock_ms() >= r->lost)
+		return error_set(&r->err, -ECONNRESET, NULL,
+			"the link to %s was lost and did not come back within %u s", r->peer,
+			r->cfg.resume_s);
+	if (n > 0 && p[1].revents)
+		return take_link(r);
+	*there = n > 0 && p[0].revents;
+	return 0;
+}
+
+/* It ended with `rc`. 0 = it may come back. */
+static int lost(struct receive *r, int rc)
+{
+	if (rc != -ECONNRESET || r->join.listen < 0)
+		return rc;
+	log_warn("%s: %s; waiting up to %u s for another link", r->dst.name, r->err.what,
+		r->cfg.resume_s);
+	r->err = ERROR_INIT;
+	r->lost = deadline_in((int64_t)r->cfg.resume_s * 1000);
+	return 0;
+}
+
+static int hear(struct receive *r)
 {
 	/* While it builds, a silent source is a slow guest; a dead one is noticed by the link. */
 	static const int64_t patience_ms[RECEIVE_PHASES] = {
@@ -429,16 +544,41 @@ static int serve(struct receive *r)
 		[PHASE_TRIAL] = SILENCE_MS,
 	};
 	int64_t ms = patience_ms[r->phase];
-	int64_t deadline = ms ? deadline_in(ms) : DEADLINE_NEVER;
-	int rc = link_read(WIRE_FD, &r->rec, NULL, deadline, &r->err);
-	uint32_t type = r->rec.type == RECORD_SLOT ? (uint32_t)RECORD_PAGES : r->rec.type;
 
-	if (rc)
+	return link_read(WIRE_FD, &r->rec, NULL, ms ? deadline_in(ms) : DEADLINE_NEVER, &r->err);
+}
+
+/* Counted on both hosts: what is applied is not said again. */
+static void count(struct receive *r, uint32_t type)
+{
+	r->applied++;
+	if (type != RECORD_ROUND && r->applied % WINDOW_SAY_EVERY)
+		return;
+	if (say_applied(r, RECORD_APPLIED)) {
+		log_debug("%s", r->err.what);
+		r->err = ERROR_INIT; /* the next that is read says what became of the link */
+	}
+}
+
+static int serve(struct receive *r)
+{
+	bool building = r->phase == PHASE_BUILDING, there = true;
+	uint32_t type;
+	int rc = building && r->join.listen >= 0 ? await_link(r, &there) : 0;
+
+	if (rc || !there)
 		return rc;
+	rc = hear(r);
+	if (rc)
+		return building ? lost(r, rc) : rc;
+	type = r->rec.type == RECORD_SLOT ? (uint32_t)RECORD_PAGES : r->rec.type;
 	if (type >= RECORD_TYPE_END || !handlers[r->phase][type])
 		return error_set(&r->err, -EPROTO, "Run the same lifeboat version on both hosts",
 			"%s sent %s out of turn", r->peer, record_type_name(r->rec.type));
-	return handlers[r->phase][type](r);
+	rc = handlers[r->phase][type](r);
+	if (rc == 0 && building && type != RECORD_QUIESCED)
+		count(r, type);
+	return rc;
 }
 
 /*
@@ -484,6 +624,7 @@ int main(int argc, char **argv)
 	r.verdict = -1;
 	destination_init(&r.dst, &r.cfg, WIRE_FD);
 	r.lane = LANE_INIT;
+	r.join = JOIN_INIT;
 	rc = record_init(&r.rec);
 	if (rc == 0)
 		rc = config_load(&r.cfg, &r.err);
@@ -500,6 +641,7 @@ int main(int argc, char **argv)
 		rc = 0;
 	free(r.scratch);
 	verify_dispose(&r.verify);
+	join_close(&r.join);
 	destination_dispose(&r.dst);
 	lane_dispose(&r.lane);
 	record_dispose(&r.rec);

@@ -34,6 +34,9 @@ static const struct {
 	[RECORD_PROBED] = {"PROBED", ROLE_SOURCE},
 	[RECORD_ADDRESSES] = {"ADDRESSES", ROLE_SOURCE},
 	[RECORD_PLACE] = {"PLACE", ROLE_DESTINATION},
+	[RECORD_JOIN] = {"JOIN", ROLE_SOURCE},
+	[RECORD_JOINED] = {"JOINED", ROLE_DESTINATION},
+	[RECORD_APPLIED] = {"APPLIED", ROLE_DESTINATION},
 };
 
 int record_init(struct record *rec)
@@ -220,6 +223,34 @@ size_t record_put_reason(void *buf, size_t size, const struct error *why)
 	return finished(&w);
 }
 
+static size_t put_numbers(void *buf, size_t size, const uint64_t *numbers, size_t nr)
+{
+	struct wire_writer w = wire_writer(buf, size);
+
+	for (size_t i = 0; i < nr; i++)
+		wire_put_u64(&w, numbers[i]);
+	return finished(&w);
+}
+
+static bool get_numbers(const struct record *rec, uint64_t *numbers, size_t nr)
+{
+	struct wire_reader r = wire_reader(rec->body, rec->len);
+
+	for (size_t i = 0; i < nr; i++)
+		numbers[i] = wire_get_u64(&r);
+	return wire_reader_done(&r);
+}
+
+size_t record_put_applied(void *buf, size_t size, uint64_t count)
+{
+	return put_numbers(buf, size, &count, 1);
+}
+
+bool record_get_applied(const struct record *rec, uint64_t *count)
+{
+	return get_numbers(rec, count, 1);
+}
+
 size_t record_put_accept(void *buf, size_t size, uint64_t term)
 {
 	struct wire_writer w = wire_writer(buf, size);
@@ -348,24 +379,6 @@ bool record_get_round(const struct record *rec, struct record_round *round)
 
 	round->round = wire_get_u32(&r);
 	round->pages = wire_get_u64(&r);
-	return wire_reader_done(&r);
-}
-
-static size_t put_numbers(void *buf, size_t size, const uint64_t *numbers, size_t nr)
-{
-	struct wire_writer w = wire_writer(buf, size);
-
-	for (size_t i = 0; i < nr; i++)
-		wire_put_u64(&w, numbers[i]);
-	return finished(&w);
-}
-
-static bool get_numbers(const struct record *rec, uint64_t *numbers, size_t nr)
-{
-	struct wire_reader r = wire_reader(rec->body, rec->len);
-
-	for (size_t i = 0; i < nr; i++)
-		numbers[i] = wire_get_u64(&r);
 	return wire_reader_done(&r);
 }
 

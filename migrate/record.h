@@ -53,6 +53,9 @@ enum record_type {
 	RECORD_PROBED,	  /* source: from these vifs they went out */
 	RECORD_ADDRESSES, /* source, while it runs: what the guest is called on its network */
 	RECORD_PLACE,	  /* destination, after DONE: whether it is reached here */
+	RECORD_JOIN, /* source, instead of OFFER: the link was lost, that hand-over goes on here */
+	RECORD_JOINED,	/* destination, to JOIN: what it has of it */
+	RECORD_APPLIED, /* destination, while it builds: what it has by now */
 	RECORD_TYPE_END,
 
 	RECORD_LOCAL = 0x1000,
@@ -128,6 +131,16 @@ size_t record_put_accept(void *buf, size_t size, uint64_t term);
 bool record_get_accept(const struct record *rec, uint64_t *term);
 
 /*
+ * JOINED, APPLIED: so many of the source's records since ACCEPT are applied (HEAD, PAGES, TAIL,
+ * ROUND, ADDRESSES).
+ */
+size_t record_put_applied(void *buf, size_t size, uint64_t count);
+bool record_get_applied(const struct record *rec, uint64_t *count);
+
+/*
+ * JOIN has the same body as a RESOLVE that is not ceded: should nobody build that domain any more,
+ * it means the same.
+ *
  * RESOLVE: the source has ceded the domain (`ceded`: answer DONE, activating it if need be, or
  * REFUSED if nothing of it is left) or has taken it back (answer REFUSED when nothing of it is
  * left).

@@ -7,6 +7,7 @@
 #include "migrate/source.h"
 #include "netfix/learn.h"
 #include "migrate/steer.h"
+#include "migrate/window.h"
 
 /* Milestones of the move, clock_ms() values, 0 until reached. */
 struct send_times {
@@ -31,8 +32,10 @@ struct send_rate {
 struct send {
 	struct source src;
 	struct config cfg;
-	struct lane lane;
-	int client; /* the program that asked */
+	struct window window; /* of the stream; open while its lane is */
+	unsigned rejoins;     /* how often it went on on another link */
+	uint64_t pace;	      /* as last said */
+	int client;	      /* the program that asked */
 	struct record_done done;
 	struct send_times at;
 	struct send_wish wish;
@@ -79,6 +82,22 @@ int send_announce(struct send *s) WARN_UNUSED;
 
 /* send_stream.c: run hv->save() into the link. On 0 the domain is suspended and all is sent. */
 int send_stream(struct send *s) WARN_UNUSED;
+
+/*
+ * send_session.c: what is said from ACCEPT to QUIESCED, on one link or several in turn. While the
+ * guest runs, a link that is lost is replaced within cfg.resume_s, and nothing above notices; they
+ * fail when that is over, when the destination has given up, or with -ECANCELED.
+ */
+int send_session_begin(struct send *s) WARN_UNUSED;
+void send_session_end(struct send *s);
+/* Where the next batch goes; waits for it. NULL with the reason in s->err. */
+uint8_t *send_room(struct send *s);
+int send_pages(struct send *s, const struct page_batch *batch) WARN_UNUSED;
+int send_say(struct send *s, uint32_t type, const void *body, size_t len) WARN_UNUSED;
+/* Did the destination say something, or the user? Does not block. */
+int send_look_around(struct send *s) WARN_UNUSED;
+/* Wait until all that was said is applied there. */
+int send_settle(struct send *s) WARN_UNUSED;
 
 /* Listen to the guest's frames from now on; it can be moved and announced without. */
 void send_begin_learning(struct send *s);

@@ -336,7 +336,7 @@ int main(void)
 {
 	static struct send s = {.client = CLIENT_FD,
 		.steer = STEER_INIT(CLIENT_FD),
-		.lane = {.credit = -1},
+		.window = WINDOW_INIT,
 		.cpu_percent = 100};
 	struct error err = ERROR_INIT;
 	int rc;

@@ -14,22 +14,6 @@
 #define PROGRESS_MS 250
 #define RATE_WEIGHT 2048 /* pages of a round that count as much as all rounds before it */
 
-/* Did the destination give up, or the user? Does not block. */
-static int look_around(struct send *s)
-{
-	struct pollfd p = {.fd = s->src.sock, .events = POLLIN};
-	int rc = steer_look(&s->steer, s->err);
-
-	if (rc || poll(&p, 1, 0) <= 0)
-		return rc;
-	/* Nothing but a reason to stop can come in the middle of a round. */
-	rc = link_read(s->src.sock, &s->src.rec, &s->src.stats, deadline_in(1000), s->err);
-	if (rc == 0)
-		rc = error_set(s->err, -EPROTO, NULL, "%s sent %s out of turn", s->src.peer->name,
-			record_type_name(s->src.rec.type));
-	return rc;
-}
-
 /* When it is too late link_read and link_expect have the sentence. */
 static int wait_for_word(struct send *s, int64_t deadline)
 {
@@ -38,25 +22,37 @@ static int wait_for_word(struct send *s, int64_t deadline)
 	return rc == -ETIMEDOUT ? 0 : rc;
 }
 
+/* APPLIED is heard in passing: it may still be on its way when something else is due. */
 int send_hear(struct send *s, int64_t deadline)
 {
-	int rc = wait_for_word(s, deadline);
+	int rc;
 
-	return rc ? rc : link_read(s->src.sock, &s->src.rec, &s->src.stats, deadline, s->err);
+	do {
+		rc = wait_for_word(s, deadline);
+		if (rc == 0)
+			rc = link_read(s->src.sock, &s->src.rec, &s->src.stats, deadline, s->err);
+	} while (rc == 0 && s->src.rec.type == RECORD_APPLIED);
+	return rc;
 }
 
 int send_expect(struct send *s, uint32_t type, int64_t deadline)
 {
-	int rc = wait_for_word(s, deadline);
+	int rc = send_hear(s, deadline);
 
-	return rc ? rc
-		  : link_expect(s->src.sock, &s->src.rec, type, &s->src.stats, deadline, s->err);
+	if (rc == 0 && s->src.rec.type != type)
+		rc = error_set(s->err, -EPROTO, "Run the same lifeboat version on both hosts",
+			"%s sent %s where %s was due", s->src.peer->name,
+			record_type_name(s->src.rec.type), record_type_name(type));
+	return rc;
 }
 
 static int send_opaque(struct send *s, uint32_t type, const void *data, size_t len)
 {
-	int rc = record_write(s->src.sock, type, data, len, deadline_in(STALL_MS));
+	int rc;
 
+	if (s->window.lane.base)
+		return send_say(s, type, data, len);
+	rc = record_write(s->src.sock, type, data, len, deadline_in(STALL_MS));
 	return rc ? source_broken(&s->src, rc, s->err) : 0;
 }
 
@@ -72,22 +68,7 @@ static int on_tail(void *ctx, const void *data, size_t len)
 
 static uint8_t *on_room(void *ctx)
 {
-	struct send *s = ctx;
-	int64_t stalled = deadline_in(STALL_MS);
-	uint8_t *room;
-	int rc;
-
-	for (;;) {
-		rc = link_room(&s->lane, &room, deadline_in(PROGRESS_MS));
-		if (rc != -ETIMEDOUT || clock_ms() >= stalled)
-			break;
-		if (look_around(s))
-			return NULL;
-	}
-	/* The reason is in the error; what the save ends with is NULL's own. */
-	if (rc && source_broken(&s->src, rc, s->err))
-		return NULL;
-	return room;
+	return send_room(ctx);
 }
 
 static int on_pages(void *ctx, const struct page_batch *batch)
@@ -98,14 +79,14 @@ static int on_pages(void *ctx, const struct page_batch *batch)
 	if (rc)
 		return error_set(
 			s->err, rc, NULL, "no memory to verify the pages of %s", s->src.name);
-	rc = link_send_pages(s->src.sock, &s->lane, batch, deadline_in(STALL_MS));
+	rc = send_pages(s, batch);
 	if (rc)
-		return source_broken(&s->src, rc, s->err);
+		return rc;
 	s->pages += page_batch_contents(batch);
 	s->round_pages += page_batch_contents(batch);
 	if (clock_ms() - s->last_event >= PROGRESS_MS)
 		send_progress(s, s->at.suspended ? "last round" : "copying");
-	return look_around(s);
+	return send_look_around(s);
 }
 
 /* Wait until everything sent so far is applied there; only then is the link's rate known. */
@@ -117,6 +98,8 @@ int send_barrier(struct send *s)
 	int rc;
 
 	rc = send_opaque(s, RECORD_ROUND, body, record_put_round(body, sizeof(body), &mark));
+	if (rc == 0 && s->window.lane.base)
+		return send_settle(s);
 	if (rc == 0)
 		rc = send_expect(s, RECORD_ROUND_ACK, deadline_in(STALL_MS));
 	if (rc)
@@ -131,8 +114,12 @@ int send_barrier(struct send *s)
 int send_pace(struct send *s, uint64_t bytes_per_s)
 {
 	uint8_t body[16];
+	int rc;
 
-	return send_opaque(s, RECORD_PACE, body, record_put_pace(body, sizeof(body), bytes_per_s));
+	s->pace = bytes_per_s;
+	rc = record_write(s->src.sock, RECORD_PACE, body,
+		record_put_pace(body, sizeof(body), bytes_per_s), deadline_in(STALL_MS));
+	return rc ? source_broken(&s->src, rc, s->err) : 0;
 }
 
 uint64_t send_pages_per_s(const struct send *s)
@@ -351,13 +338,13 @@ int send_stream(struct send *s)
 		.tail = on_tail,
 		.still = s->wish.still,
 	};
-	int rc = lane_create(&s->lane, s->src.sock, deadline_in(STALL_MS));
+	int rc = send_session_begin(s);
 
 	if (rc)
-		return error_sys(s->err, rc, NULL, "cannot share memory with lifeboat-wire");
+		return rc;
 	rc = s->src.hv->save(&s->src.dom, &hooks, s, s->err);
 	learn_end(&s->learner);
-	lane_dispose(&s->lane);
+	send_session_end(s);
 
 	/* Those hooks can only say that it ends: the reason, perhaps the peer's, is in the error.
 	 */

@@ -50,6 +50,9 @@ int source_connect(struct source *s, struct error *err)
 void source_disconnect(struct source *s)
 {
 	fd_close(&s->sock);
+	s->past.bytes_out += s->stats.bytes_out;
+	s->past.bytes_in += s->stats.bytes_in;
+	s->stats = (struct record_stats){0};
 	if (s->wire > 0)
 		proc_reap(s->wire, deadline_in(3000));
 	s->wire = 0;

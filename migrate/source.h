@@ -21,7 +21,7 @@ struct source {
 	int sock;		    /* lifeboat-wire, -1 = none */
 	pid_t wire;
 	struct record rec;
-	struct record_stats stats;
+	struct record_stats stats, past; /* of this link; of those before it */
 	char cipher[32];
 	struct drbd_window window;
 	struct record_place place; /* what the destination found out; state 0 = nothing yet */

@@ -78,11 +78,12 @@ static int set_pace(struct pump *p, const struct record *rec)
 }
 
 /* Our engine and we share memory from now on. */
-static int take_lane(struct wire *w, struct pump *p)
+static int take_lane(struct wire *w, struct pump *p, const struct record *rec)
 {
-	int rc = w->lane.base || w->lane_fds[0] < 0 || w->lane_fds[1] < 0
+	int rc = w->lane.base || w->lane_fds[0] < 0 || w->lane_fds[1] < 0 ||
+				 rec->len != LANE_BODY_LEN
 			 ? -EPROTO
-			 : lane_adopt(&w->lane, w->lane_fds);
+			 : lane_adopt(&w->lane, w->lane_fds, rec->body);
 
 	w->lane_fds[0] = w->lane_fds[1] = -1;
 	swallow(p);
@@ -103,9 +104,8 @@ static size_t encode_pages(struct wire *w, const struct record *rec, uint8_t *pl
 	body = codec_encode(&w->codec, &batch, plain + RECORD_HEADER_LEN, RECORD_BODY_MAX);
 	if (!body)
 		return 0;
-	/* An engine that has gone may have left records behind: they are still to be sent. */
-	if (slot && lane_give(&w->lane))
-		log_debug("the engine of the link to %s has gone", w->peer);
+	if (slot)
+		lane_step(&w->lane); /* the destination's word frees it, not ours */
 	record_header_put(plain, RECORD_PAGES, (uint32_t)body);
 	return RECORD_HEADER_LEN + body;
 }
@@ -122,7 +122,7 @@ static int seal_record(struct wire *w, struct pump *p)
 	if (rec.type == RECORD_PACE)
 		return set_pace(p, &rec);
 	if (rec.type == RECORD_LANE)
-		return take_lane(w, p);
+		return take_lane(w, p, &rec);
 	if (!record_allowed_from(w->role, rec.type) &&
 		!(rec.type == RECORD_SLOT && w->role == ROLE_SOURCE))
 		return -EPROTO;

@@ -18,9 +18,11 @@
 #include "base/proc.h"
 #include "migrate/hostkey.h"
 #include "migrate/link.h"
+#include "migrate/window.h"
 #include "tests/bench/bench.h"
 
 #define PATIENCE_MS 120000
+#define SLOTS	    4 /* as lifeboat-receive has them */
 
 static const uint8_t token[8] = "bench";
 
@@ -58,6 +60,14 @@ static struct bench_use since(int who, struct bench_use before)
 	return (struct bench_use){now.user - before.user, now.system - before.system};
 }
 
+static int hear_applied(struct window *w, int sock, struct record *rec, struct record_stats *stats,
+	struct error *err)
+{
+	int rc = link_expect(sock, rec, RECORD_APPLIED, stats, deadline_in(PATIENCE_MS), err);
+
+	return rc ? rc : window_applied(w, rec);
+}
+
 static int send_all(struct ends *e, int sock, struct record *rec, struct record_stats *stats)
 {
 	struct page_batch batch = {0};
@@ -66,34 +76,39 @@ static int send_all(struct ends *e, int sock, struct record *rec, struct record_
 	struct error *err = &e->shared->why;
 	uint8_t body[32];
 	struct verify verify;
-	struct lane lane;
-	int rc = lane_create(&lane, sock, deadline_in(PATIENCE_MS));
+	struct window window;
+	int rc = window_open(&window);
 
 	verify_init(&verify, token);
+	if (rc == 0)
+		rc = window_pass(&window, sock, deadline_in(PATIENCE_MS));
 	while (rc == 0 && sent < pages) {
 		uint64_t left = pages - sent;
 
 		batch.nr = batch.nr_data = left < PAGE_BATCH_MAX ? (uint32_t)left : PAGE_BATCH_MAX;
 		for (uint32_t i = 0; i < batch.nr; i++)
 			batch.entry[i] = sent + i;
-		rc = link_room(&lane, &batch.data, deadline_in(PATIENCE_MS));
-		if (rc == 0) {
-			/* The guest may write meanwhile: an engine takes one copy. */
-			memcpy(batch.data, e->memory + sent * PAGE_BYTES,
-				(size_t)batch.nr * PAGE_BYTES);
-			rc = verify_batch(&verify, &batch);
-		}
+		while (rc == 0 && !window_has_room(&window))
+			rc = hear_applied(&window, sock, rec, stats, err);
+		if (rc)
+			break;
+		batch.data = window_room(&window);
+		/* The guest may write meanwhile: an engine takes one copy. */
+		memcpy(batch.data, e->memory + sent * PAGE_BYTES, (size_t)batch.nr * PAGE_BYTES);
+		rc = verify_batch(&verify, &batch);
 		if (rc == 0)
-			rc = link_send_pages(sock, &lane, &batch, deadline_in(PATIENCE_MS));
+			rc = window_say_pages(&window, sock, &batch, deadline_in(PATIENCE_MS));
 		sent += batch.nr;
 	}
 	e->shared->sums = verify.sums;
 	verify_dispose(&verify);
 	if (rc == 0)
-		rc = record_write(sock, RECORD_ROUND, body,
+		rc = window_say(&window, sock, RECORD_ROUND, body,
 			record_put_round(body, sizeof(body), &mark), deadline_in(PATIENCE_MS));
-	return rc ? rc
-		  : link_expect(sock, rec, RECORD_ROUND_ACK, stats, deadline_in(PATIENCE_MS), err);
+	while (rc == 0 && window.applied < window.said)
+		rc = hear_applied(&window, sock, rec, stats, err);
+	window_close(&window);
+	return rc;
 }
 
 static int source(struct ends *e)
@@ -151,27 +166,39 @@ static int build(struct ends *e, const struct record *rec, struct lane *lane, st
 	return link_done_pages(rec, lane);
 }
 
+static int say_applied(int sock, uint64_t applied)
+{
+	uint8_t body[16];
+
+	return record_write(sock, RECORD_APPLIED, body,
+		record_put_applied(body, sizeof(body), applied), deadline_in(PATIENCE_MS));
+}
+
 static int receive_all(struct ends *e, int sock, struct record *rec)
 {
 	struct error *err = &e->shared->why;
 	struct verify verify;
+	uint64_t applied = 0;
 	struct lane lane;
-	int rc = lane_create(&lane, sock, deadline_in(PATIENCE_MS));
+	int rc = lane_create(&lane, SLOTS);
 
 	verify_init(&verify, token);
+	if (rc == 0)
+		rc = lane_pass(&lane, sock, deadline_in(PATIENCE_MS));
 	while (rc == 0) {
 		rc = link_read(sock, rec, NULL, deadline_in(PATIENCE_MS), err);
 		if (rc || rec->type == RECORD_ROUND)
 			break;
-		if (rec->type == RECORD_PAGES || rec->type == RECORD_SLOT)
-			rc = build(e, rec, &lane, &verify);
+		if (rec->type != RECORD_SLOT)
+			continue; /* LINK_UP */
+		rc = build(e, rec, &lane, &verify);
+		if (rc == 0 && ++applied % WINDOW_SAY_EVERY == 0)
+			rc = say_applied(sock, applied);
 	}
 	if (rc == 0)
 		rc = verify_compare(&verify, &e->shared->sums, "the image", err);
 	verify_dispose(&verify);
-	return rc ? rc
-		  : record_write(
-			    sock, RECORD_ROUND_ACK, rec->body, rec->len, deadline_in(PATIENCE_MS));
+	return rc ? rc : say_applied(sock, applied + 1);
 }
 
 static int destination(struct ends *e)

@@ -140,9 +140,9 @@ class Host:
 class Relay:
     """A link that can be cut: forwards connections to a host, and remembers what the source sent."""
 
-    def __init__(self, port):
-        self.target = port
-        self.server = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, port, target="127.0.0.1", listen=0):
+        self.target = (target, port)
+        self.server = socket.create_server(("127.0.0.1", listen))
         self.port = self.server.getsockname()[1]
         self.pairs = []
         self.up = True
@@ -157,7 +157,7 @@ class Relay:
             except OSError:
                 return
             try:
-                far = socket.create_connection(("127.0.0.1", self.target), 5) if self.up else None
+                far = socket.create_connection(self.target, 5) if self.up else None
             except OSError:
                 far = None
             if not far:

@@ -133,6 +133,25 @@ static bool done_same(const struct record *rec)
 	       done.verify_us == 5;
 }
 
+static size_t applied_put(void *buf, size_t size)
+{
+	return record_put_applied(buf, size, 77);
+}
+
+static bool applied_get(const struct record *rec)
+{
+	uint64_t count;
+
+	return record_get_applied(rec, &count);
+}
+
+static bool applied_same(const struct record *rec)
+{
+	uint64_t count;
+
+	return record_get_applied(rec, &count) && count == 77;
+}
+
 static size_t quiesced_put(void *buf, size_t size)
 {
 	return record_put_quiesced(buf, size, &(struct verify_sums){6, {7, 0, VERIFY_PRIME - 1}});
@@ -307,6 +326,7 @@ static const struct body_kind kinds[] = {
 	{"ROUND", round_put, round_get, round_same},
 	{"STATS", stats_put, stats_get, stats_same},
 	{"QUIESCED", quiesced_put, quiesced_get, quiesced_same},
+	{"APPLIED", applied_put, applied_get, applied_same},
 	{"DONE", done_put, done_get, done_same},
 	{"LINK_UP", link_put, link_get, link_same},
 	{"FINDINGS", findings_put, findings_get, findings_same},
@@ -516,7 +536,8 @@ static void test_who_says_what(void **state)
 		[16] = {"RESOLVE", ROLE_SOURCE}, [17] = {"UNKNOWN", ROLE_DESTINATION},
 		[18] = {"FINDINGS", ROLE_DESTINATION}, [19] = {"PROBE", ROLE_DESTINATION},
 		[20] = {"PROBED", ROLE_SOURCE}, [21] = {"ADDRESSES", ROLE_SOURCE},
-		[22] = {"PLACE", ROLE_DESTINATION},
+		[22] = {"PLACE", ROLE_DESTINATION}, [23] = {"JOIN", ROLE_SOURCE},
+		[24] = {"JOINED", ROLE_DESTINATION}, [25] = {"APPLIED", ROLE_DESTINATION},
 	};
 	/* clang-format on */
 

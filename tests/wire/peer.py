@@ -39,11 +39,13 @@ KINDS = {
     13: ("GONE", SOURCE), 14: ("CLOSED", DESTINATION), 15: ("ABORT", SOURCE),
     16: ("RESOLVE", SOURCE), 17: ("UNKNOWN", DESTINATION), 18: ("FINDINGS", DESTINATION),
     19: ("PROBE", DESTINATION), 20: ("PROBED", SOURCE), 21: ("ADDRESSES", SOURCE), 22: ("PLACE", DESTINATION),
+    23: ("JOIN", SOURCE), 24: ("JOINED", DESTINATION), 25: ("APPLIED", DESTINATION),
 }
 TYPES = {name: number for number, (name, _) in KINDS.items()}
 PAGE_KINDS = {1: "zero", 2: "raw", 3: "lz4", 4: "same", 5: "delta"}
 KEPT = 16384
 EMPTY_TYPES = (13, 14, 15)
+COUNTED = ("HEAD", "PAGES", "TAIL", "ROUND", "ADDRESSES")
 
 
 class Refused(Exception):
@@ -581,8 +583,8 @@ def lie(conn, how):
 
 def serve(conn, args, seen):
     """An honest destination up to the point where `args` wants it to go wrong."""
-    pages = rounds = 0
-    sums = None
+    pages = rounds = applied = 0
+    sums = trial = None
     trouble = args.at
     while True:
         name, body = conn.receive()
@@ -605,6 +607,7 @@ def serve(conn, args, seen):
                 return
         if name == "OFFER":
             seen["offer"] = offer_get(body)
+            trial = seen["offer"]["flags"] & 4
             sums = Sums(bytes.fromhex(seen["offer"]["token"]))
             if args.find:
                 conn.send("FINDINGS", findings_put(args.find))
@@ -624,14 +627,19 @@ def serve(conn, args, seen):
             if number != rounds or count != pages:
                 raise Refused(f"ROUND {number} with {count} pages, {pages} came")
             rounds += 1
-            conn.send("ROUND_ACK", body)
+            if trial:
+                conn.send("ROUND_ACK", body)
         elif name == "ADDRESSES":
             seen["addresses"] = addresses_get(body)
         elif name == "QUIESCED":
             if body != sums.body():
                 raise Refused("its pages come to something else than it says")
             conn.send("READY")
-        elif name == "GO":
+        if name in COUNTED and not trial:
+            applied += 1
+            if name == "ROUND" or applied % 4 == 0:
+                conn.send("APPLIED", struct.pack("<Q", applied))
+        if name == "GO":
             conn.send("DONE", struct.pack("<QQQ", 1000, 1000, 1000))
         elif name == "GONE":
             conn.send("CLOSED")
