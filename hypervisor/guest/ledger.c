@@ -2,10 +2,11 @@
 /*
  * ledger: a guest that notices when one page of it is lost or stale.
  *
- *   extra="fill=80 wss=20 rate=2000 verify=50000 seed=1 marker=LIFEBOAT-MARKER-..."
+ *   extra="fill=80 wss=20 rate=2000 verify=50000 tick=1000 seed=1 marker=LIFEBOAT-MARKER-..."
  *
  * `fill` percent of memory are ledger pages; `rate` of them a second are rewritten, chosen at
- * random within the first `wss` percent; `verify` pages a second are checked, all in turn.
+ * random within the first `wss` percent; `verify` pages a second are checked, all in turn. Every
+ * `tick` milliseconds it says how it is.
  *
  *   page    +--------+-------+------------+---------------+-----------+---------+-----------+
  *           | marker | index | generation | previous hash | self hash | payload | (to 4096) |
@@ -47,7 +48,7 @@ static struct {
 	struct page *page;
 	struct entry *entry;
 	uint64_t nr_pages, nr_working;
-	uint64_t rate, verify_rate;
+	uint64_t rate, verify_rate, tick_ns;
 	uint64_t random;
 	uint64_t sum;	   /* of entry_mix over all entries */
 	uint64_t next;	   /* page to verify next */
@@ -208,6 +209,7 @@ static void setup(const struct guest_info *info)
 		ledger.nr_working = 1;
 	ledger.rate = cmdline_number(info, "rate", 2000);
 	ledger.verify_rate = cmdline_number(info, "verify", 50000);
+	ledger.tick_ns = at_most(cmdline_number(info, "tick", 1000), 60000) * 1000000;
 	ledger.random = cmdline_number(info, "seed", 1);
 	memcpy(ledger.marker, MARKER, MARKER_LEN);
 	cmdline_string(info, "marker", ledger.marker, sizeof(ledger.marker));
@@ -255,11 +257,11 @@ static void slice(uint64_t ns)
 
 _Noreturn void guest_main(const struct guest_info *info)
 {
-	uint64_t last, now, second;
+	uint64_t last, now, told;
 
 	setup(info);
 	last = guest_clock_ns();
-	second = last;
+	told = last;
 	for (;;) {
 		uint32_t events = guest_wait(
 			last + SLICE_NS, GUEST_EVENT_TIMER | GUEST_EVENT_SHUTDOWN |
@@ -274,9 +276,9 @@ _Noreturn void guest_main(const struct guest_info *info)
 		now = guest_clock_ns();
 		slice(at_most(now - last, SECOND_NS));
 		last = now;
-		if (now - second < SECOND_NS)
+		if (now - told < ledger.tick_ns)
 			continue;
-		second = now;
+		told = now;
 		ledger.tick++;
 		guest_call(HC_REPORT, ledger.tick, ledger.faults, 0, 0);
 		console_print("ledger: tick %lu pages %lu verified %lu faults %lu\n", ledger.tick,

@@ -130,6 +130,8 @@ class Host:
         return json.loads(self.hv("info", name, "--json").stdout)
 
     def create(self, name="ledger", guest="ledger", memory=64, extra="", lines=()):
+        if guest == "ledger" and memory <= 64 and "tick=" not in extra:
+            extra = f"tick=300 {extra}".strip()  # by then it has seen each of its pages about once
         path = self.dir / f"{name}.cfg"
         path.write_text("\n".join([f'name = "{name}"', f'kernel = "{self.build}/{guest}"',
                                    f"memory = {memory}", f'extra = "{extra}"', *lines]) + "\n")

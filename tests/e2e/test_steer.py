@@ -34,7 +34,7 @@ class Case(unittest.TestCase):
         self.addCleanup(self.world.close)
         self.a, self.b = self.world.a, self.world.b
 
-    def create(self, memory=32, extra="fill=90 wss=60 rate=200000"):
+    def create(self, memory=16, extra="fill=90 wss=60 rate=200000"):
         """By default a guest that dirties its memory faster than a limited link takes it."""
         self.a.create(memory=memory, extra=extra)
         harness.wait_ticks(self.a, "ledger", seconds=60)
