@@ -39,7 +39,8 @@ DOMAIN_KEYS = ["name", "uuid", "domid", "type", "state", "memory_kb", "vcpus", "
                "vif", "disk"]
 HOST_KEYS = ["backend", "version", "cpus", "memory_total_kb", "memory_free_kb", "tracker", "tracker_reason"]
 SUMMARY_KEYS = ["event", "domain", "from", "to", "total_ms", "downtime_ms", "predicted_ms", "rounds", "memory_bytes",
-                "pages_sent", "wire_bytes", "cipher", "pause", "network", "findings"]
+                "pages_sent", "wire_bytes", "cipher", "rejoins", "pause", "network", "verify",
+                "findings"]
 JOURNAL_KEYS = ["name", "state", "term", "owner", "settled", "peer", "since_ms"]
 PAUSE_KEYS = ["suspend_ms", "last_round_ms", "build_ms", "commit_ms", "activate_ms"]
 
@@ -842,7 +843,8 @@ class Migrate(Case):
             r"  downtime   \d+ ms \(suspend \d+, last round \d+, build \d+, commit \d+, activate \d+\)\n"
             r"  rounds     \d+, \d+ pages\n"
             r"  memory     32\.0 MiB\n"
-            rf"  wire       {number} MiB, [A-Za-z0-9-]+\n\Z"))
+            rf"  wire       {number} MiB, [A-Za-z0-9-]+\n"
+            rf"  verified   \d+ pages, in {number} ms here and {number} ms there\n\Z"))
         quiet = self.world.b.migrate("--quiet", "led", "hosta").stdout
         self.assertTrue(quiet.startswith("led runs on hosta\n  total "), quiet)
         self.assertEqual(len(quiet.splitlines()), 6)

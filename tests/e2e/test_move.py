@@ -185,8 +185,10 @@ class Refusals(Case):
 
 
 class Interruptions(Case):
-    """A guest that never converges keeps the move in pre-copy for as long as a test needs."""
-    options_a = SLOW
+    """A guest that never converges keeps the move in pre-copy for as long as a test needs. What becomes of a link that
+    may come back: test_resume.py."""
+    options_a = SLOW + ["resume_time = 0"]
+    options_b = ["resume_time = 0"]
 
     def start_move(self):
         self.a.create(memory=256, extra="fill=90 wss=60 rate=200000")
