@@ -847,7 +847,7 @@ class Migrate(Case):
             rf"  verified   \d+ pages, in {number} ms here and {number} ms there\n\Z"))
         quiet = self.world.b.migrate("--quiet", "led", "hosta").stdout
         self.assertTrue(quiet.startswith("led runs on hosta\n  total "), quiet)
-        self.assertEqual(len(quiet.splitlines()), 6)
+        self.assertEqual(len(quiet.splitlines()), 7)
 
     def test_json(self):
         self.create()
