@@ -14,6 +14,18 @@ ROOT = HERE.parent.parent
 FIGURES = ROOT / "build/lab-figures.json"
 OTHER = {"a": "b", "b": "a"}
 figures = {}
+# Without a disk: as many of them as memory allows.
+PLAIN = '''name = "{name}"
+type = "pvh"
+kernel = "/var/lib/lab/vmlinux"
+ramdisk = "/var/lib/lab/guest.img"
+extra = "console=hvc0 quiet lab.name={name} lab.addr={address}/24 {more}"
+memory = {memory}
+vcpus = 1
+vif = ['mac={mac},bridge={bridge}']
+on_reboot = "restart"
+'''
+
 
 def lab(*args, check=True, timeout=900):
     result = subprocess.run([HERE / "lab", *map(str, args)], text=True, capture_output=True, timeout=timeout,

@@ -14,6 +14,7 @@
  * Each host socket speaks QEMU's "-netdev stream": a frame is its length as 32
  * bits big endian, then its bytes. Control is one datagram in, one out:
  *      show | down | up | rate BITS_PER_S (0: unlimited) | delay MICROSECONDS
+ *      age MILLISECONDS: how long it remembers where it last heard a MAC
  *      capture start PATH | capture stop
  */
 #define _GNU_SOURCE
@@ -40,6 +41,7 @@
 #define IN_BYTES  (256U * 1024U)
 #define OUT_BYTES (2U * 1024U * 1024U) /* a frozen host loses what exceeds this */
 #define NR_MACS	  64
+#define AGE_NS	  (300 * NS_PER_S) /* as switches and Linux bridges have it */
 
 struct port {
 	int listen_fd;
@@ -58,6 +60,7 @@ struct mac_entry {
 
 static struct port ports[NR_PORTS];
 static struct mac_entry macs[NR_MACS];
+static uint64_t age_ns = AGE_NS;
 static int control_fd;
 static char socket_dir[sizeof(((struct sockaddr_un *)0)->sun_path) - 16];
 static volatile sig_atomic_t stopping;
@@ -117,8 +120,9 @@ void port_send(int to, const uint8_t *frame, uint32_t len)
 
 /* ---- forwarding ---- */
 
-/* The port a MAC was last seen at, or -1. With learn >= 0 it is put there: a guest
- * that moved announces itself from the other side, and the entry follows. */
+/* The port a MAC was last seen at, or -1, also when that is too long ago. With learn >= 0
+ * it is put there: a guest that moved announces itself from the other side, and the entry
+ * follows. */
 static int mac_port(const uint8_t *mac, int learn)
 {
 	struct mac_entry *oldest = &macs[0];
@@ -131,7 +135,7 @@ static int mac_port(const uint8_t *mac, int learn)
 				m->port = learn;
 				m->seen_ns = now_ns();
 			}
-			return m->port;
+			return now_ns() - m->seen_ns < age_ns ? m->port : -1;
 		}
 		if (m->seen_ns < oldest->seen_ns)
 			oldest = m;
@@ -248,6 +252,10 @@ static const char *control_run(const char *line, char *buf, size_t size)
 		return lane_set_rate(value);
 	if (sscanf(line, "delay %" SCNu64, &value) == 1)
 		return lane_set_delay(value);
+	if (sscanf(line, "age %" SCNu64, &value) == 1 && value) {
+		age_ns = value * 1000000;
+		return "ok";
+	}
 	if (!strncmp(line, "capture start ", 14))
 		return lane_capture_start(line + 14);
 	if (!strcmp(line, "capture stop"))

@@ -26,6 +26,7 @@ HELP = """usage: lab VERB ...
   link down | up            cut it, mend it (a client still reaches both)
   link rate R               100mbit, 2gbit, 500kbit, unlimited
   link delay D              20ms, 500us, 0: each way
+  link age D                how long the switch remembers a MAC address (300s)
   capture start FILE        write what passes the link to a pcap file
   capture stop
   client -- CMD...          run a command as a third machine, 10.77.0.9
@@ -183,8 +184,10 @@ def verb_link(state, args):
         link.control(state, f"rate {link.parse_rate(args[1])}")
     elif len(args) == 2 and args[0] == "delay":
         link.control(state, f"delay {link.parse_delay(args[1])}")
+    elif len(args) == 2 and args[0] == "age":
+        link.control(state, f"age {link.parse_age(args[1])}")
     else:
-        raise UsageError("lab link [down | up | rate R | delay D]")
+        raise UsageError("lab link [down | up | rate R | delay D | age D]")
 
 
 def verb_capture(state, args):

@@ -113,6 +113,13 @@ def parse_delay(text):
     return us
 
 
+def parse_age(text):
+    match = re.fullmatch(r"(\d+)s", text)
+    if not match or not int(match[1]):
+        raise UsageError(f"not an age: {text} (like 20s)")
+    return int(match[1]) * 1000
+
+
 def describe(info):
     rate = f"{info['rate_bps'] / 1e6:g} Mbit/s" if info["rate_bps"] else "unlimited"
     lines = [f"link {info['link']}, rate {rate}, delay {info['delay_us'] / 1000:g} ms each way"
