@@ -6,6 +6,7 @@ Everything is on loopback and below one temporary directory; close() ends what w
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -18,9 +19,15 @@ BUILD = pathlib.Path(os.environ.get("LIFEBOAT_BUILD", "build")).resolve()
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """Below the ports that the kernel gives to connections: one of those could take it while its daemon is down."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 def wait_until(what, condition, seconds=20):
