@@ -72,10 +72,15 @@ int drbd_proc(const char *proc, dev_t dev, char out[static DRBD_PART_MAX])
 	snprintf(head, sizeof(head), "\n%2u: cs:", minor(dev));
 	start = strstr(text, head);
 	if (start) {
+		size_t len;
+
 		start += strlen(head) - 3; /* at "cs:" */
 		end = strstr(start, ": cs:");
-		snprintf(out, DRBD_PART_MAX, "%.*s", end ? (int)(end - start) : DRBD_PART_MAX - 1,
-			start);
+		len = end ? (size_t)(end - start) : strlen(start);
+		if (len >= DRBD_PART_MAX)
+			len = DRBD_PART_MAX - 1;
+		memcpy(out, start, len);
+		out[len] = '\0';
 	}
 	free(text);
 	return start ? 0 : -ENODATA;
