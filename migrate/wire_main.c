@@ -417,6 +417,9 @@ static int relay(struct wire *w, struct error *err)
 		} else if (rc) {
 			return link_end(w, rc, write_failure, err);
 		}
+		/* Both have gone, and each write that failed hid the other's end. */
+		if (w->inbound.ended && w->outbound.ended && !w->outbound.out_len)
+			return 0;
 	}
 }
 

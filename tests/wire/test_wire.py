@@ -457,6 +457,23 @@ class Lane(WireTest):
 class Ends(WireTest):
     """Whoever goes, the others hear of it soon."""
 
+    def test_both_ends_go(self):
+        """The engine while the peer takes nothing, then the peer: nothing is left to wait for."""
+        conn = self.connect(SOURCE)
+        self.fill_up()
+        self.wire.engine.close()
+        conn.send("ACCEPT", struct.pack("<Q", 1))  # there is nobody to hand it to
+        self.wire.net.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.wire.net.close()
+        self.assertIsNotNone(self.wire.process.wait(10))
+
+    def fill_up(self):
+        """Until not even the engine's own socket takes more."""
+        self.wire.engine.settimeout(0.5)
+        with self.assertRaises(TimeoutError):
+            while True:
+                self.wire.put(TYPES["HEAD"], bytes(1 << 20))
+
     def test_engine_dies_amid_a_record(self):
         for role in (SOURCE, DESTINATION):
             with self.subTest(role=role):
