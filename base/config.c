@@ -137,6 +137,11 @@ static int check_resume(cfg_t *cfg, cfg_opt_t *opt)
 	return check_number(cfg, opt, 0, 3600);
 }
 
+static int check_streams(cfg_t *cfg, cfg_opt_t *opt)
+{
+	return check_number(cfg, opt, 0, 8);
+}
+
 static bool host_name_valid(const char *name)
 {
 	size_t len = strlen(name);
@@ -340,6 +345,7 @@ static int fill(struct config *out, cfg_t *cfg, struct error *err)
 		(enum config_tracker)name_lookup(tracker_names, cfg_getstr(cfg, "dirty_tracking"));
 	out->embedded_memory_mb = (uint32_t)cfg_getint(cfg, "embedded_memory");
 	out->max_downtime_ms = (uint32_t)cfg_getint(cfg, "max_downtime");
+	out->streams = (uint32_t)cfg_getint(cfg, "streams");
 	out->resume_s = (uint32_t)cfg_getint(cfg, "resume_time");
 	out->on_no_converge = (enum config_no_converge)name_lookup(
 		no_converge_names, cfg_getstr(cfg, "on_no_converge"));
@@ -370,6 +376,7 @@ static const struct {
 	{"embedded_memory", check_memory},
 	{"max_downtime", check_downtime},
 	{"resume_time", check_resume},
+	{"streams", check_streams},
 	{"on_no_converge", check_no_converge},
 	{"bwlimit", check_bwlimit},
 	{"peer|port", check_port},
@@ -467,6 +474,7 @@ int config_load(struct config *out, struct error *err)
 		CFG_INT("embedded_memory", 0, CFGF_NONE),
 		CFG_INT("max_downtime", 300, CFGF_NONE),
 		CFG_INT("resume_time", 30, CFGF_NONE),
+		CFG_INT("streams", 0, CFGF_NONE),
 		CFG_STR("on_no_converge", "stop", CFGF_NONE),
 		CFG_STR("bwlimit", "0", CFGF_NONE),
 		CFG_BOOL("announce", cfg_true, CFGF_NONE),

@@ -62,6 +62,7 @@ struct config {
 	enum config_hypervisor hypervisor;
 	enum config_tracker dirty_tracking; /* embedded only */
 	uint32_t embedded_memory_mb;	    /* memory for embedded domains; 0 = what is available */
+	uint32_t streams;  /* of a move; default 0: as many as suit this host's cores */
 	uint32_t resume_s; /* a lost link may come back so long; default 30, 0 = not at all */
 	uint32_t max_downtime_ms;		/* pause target of a move; default 300 */
 	enum config_no_converge on_no_converge; /* default NO_CONVERGE_STOP */

@@ -29,7 +29,7 @@ _lifeboat_option() {
 	local word=${COMP_WORDS[COMP_CWORD - 1]}
 	[ "$word" != = ] || word=${COMP_WORDS[COMP_CWORD - 2]}
 	[ "${COMP_WORDS[COMP_CWORD]}" != = ] || word=${COMP_WORDS[COMP_CWORD - 1]}
-	case $word in -c | --config | --max-downtime | --timeout | --bwlimit | --on-no-converge) echo "$word" ;; esac
+	case $word in -c | --config | --max-downtime | --timeout | --bwlimit | --streams | --on-no-converge) echo "$word" ;; esac
 }
 
 # The first word that is neither an option nor an option's value.
@@ -37,7 +37,7 @@ _lifeboat_first() {
 	local word value=0
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $word in
-		= | -c | --config | --max-downtime | --timeout | --bwlimit | --on-no-converge) value=1 ;;
+		= | -c | --config | --max-downtime | --timeout | --bwlimit | --streams | --on-no-converge) value=1 ;;
 		-*) value=0 ;;
 		*)
 			[ $value = 1 ] || break
@@ -54,7 +54,7 @@ _lifeboat_count() {
 	local word n=0 value=0
 	for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
 		case $word in
-		= | -c | --config | --max-downtime | --timeout | --bwlimit | --on-no-converge) value=1 ;;
+		= | -c | --config | --max-downtime | --timeout | --bwlimit | --streams | --on-no-converge) value=1 ;;
 		-*) value=0 ;;
 		*)
 			n=$((n + 1 - value))
@@ -76,10 +76,10 @@ _migrate() {
 		_lifeboat_reply "abort throttle stop"
 		return
 		;;
-	--max-downtime | --timeout | --bwlimit) return ;;
+	--max-downtime | --timeout | --bwlimit | --streams) return ;;
 	esac
 	if [[ ${COMP_WORDS[COMP_CWORD]} == -* ]]; then
-		_lifeboat_reply "--json --quiet --check --dry-run --force --yes --max-downtime --timeout --bwlimit --on-no-converge --estimate --pause --config --help --usage --version"
+		_lifeboat_reply "--json --quiet --check --dry-run --force --yes --max-downtime --timeout --bwlimit --streams --on-no-converge --estimate --pause --config --help --usage --version"
 		return
 	fi
 	case $(_lifeboat_count) in

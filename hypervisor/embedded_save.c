@@ -132,7 +132,7 @@ static int read_batch(struct save *s)
 	uint32_t end;
 
 	if (s->hooks->room)
-		b->data = s->hooks->room(s->ctx);
+		b->data = s->hooks->room(s->ctx, b);
 	if (!b->data)
 		return -EPIPE;
 	for (uint32_t i = 0; i < b->nr; i = end) {
@@ -178,12 +178,13 @@ static int send_set(struct save *s)
 		}
 		if (!tracker_is_dirty(&s->tracker, pfn))
 			continue;
+		if (s->batch.nr == PAGE_BATCH_MAX ||
+			(s->batch.nr && page_region(s->batch.entry[0]) != page_region(pfn))) {
+			rc = send_batch(s);
+			if (rc)
+				return rc;
+		}
 		s->batch.entry[s->batch.nr++] = pfn;
-		if (s->batch.nr < PAGE_BATCH_MAX)
-			continue;
-		rc = send_batch(s);
-		if (rc)
-			return rc;
 	}
 	return send_batch(s);
 }

@@ -107,11 +107,11 @@ enum hv_decision {
  */
 struct hv_save_hooks {
 	/*
-	 * Where to put the contents of the next batch: room for PAGE_BATCH_MAX pages, until pages()
-	 * is called. NULL ends the save with -EPIPE. Without this hook a backend uses memory of its
-	 * own.
+	 * Where to put the contents of the next batch, of which the entries are known: room for
+	 * PAGE_BATCH_MAX pages, until pages() is called. NULL ends the save with -EPIPE. Without
+	 * this hook a backend uses memory of its own.
 	 */
-	uint8_t *(*room)(void *ctx);
+	uint8_t *(*room)(void *ctx, const struct page_batch *batch);
 	int (*head)(void *ctx, const void *data, size_t len); /* opaque, <= HV_OPAQUE_MAX a call */
 	int (*pages)(void *ctx, const struct page_batch *batch);
 	enum hv_decision (*round)(void *ctx, const struct hv_round *round);

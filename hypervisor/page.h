@@ -26,6 +26,12 @@
 #define PAGE_TYPE_XALLOC  0xeu /* populate, no contents */
 #define PAGE_TYPE_XTAB	  0xfu /* not populated, no contents */
 
+/*
+ * Memory in regions of 16 MiB. No batch reaches from one into another, so that pages which are sent
+ * again can go the same way as before.
+ */
+#define PAGE_REGION_SHIFT 12
+
 struct page_batch {
 	uint32_t nr;	  /* entries, 1..PAGE_BATCH_MAX */
 	uint32_t nr_data; /* entries whose contents are in `data` */
@@ -36,6 +42,11 @@ struct page_batch {
 static inline uint64_t page_pfn(uint64_t entry)
 {
 	return entry & PAGE_PFN_MASK;
+}
+
+static inline uint64_t page_region(uint64_t entry)
+{
+	return page_pfn(entry) >> PAGE_REGION_SHIFT;
 }
 
 static inline unsigned page_type(uint64_t entry)

@@ -110,23 +110,32 @@ static int read_entries(struct reader *r, size_t len, size_t *count)
 	return expect == len ? 0 : bad(r, "a page record of the wrong length");
 }
 
+/* How many of `nr` entries make a batch. */
+static uint32_t run(const uint64_t *entry, size_t nr)
+{
+	uint32_t n = 1;
+
+	while (n < nr && n < PAGE_BATCH_MAX && page_region(entry[n]) == page_region(entry[0]))
+		n++;
+	return n;
+}
+
 static int read_pages(struct reader *r, size_t len)
 {
 	size_t count = 0;
 	int rc = read_entries(r, len, &count);
 
 	for (size_t done = 0; !rc && done < count; done += r->batch.nr) {
-		size_t nr = count - done < PAGE_BATCH_MAX ? count - done : PAGE_BATCH_MAX;
-		uint32_t nr_asked = (uint32_t)nr;
+		uint32_t nr_asked = run(r->entries + done, count - done);
 
 		r->batch.nr = nr_asked;
 		r->batch.nr_data = 0;
-		r->batch.data = r->sink->room ? r->sink->room(r->sink_ctx) : r->data;
+		memcpy(r->batch.entry, r->entries + done, nr_asked * sizeof(r->entries[0]));
+		for (uint32_t i = 0; i < nr_asked; i++)
+			r->batch.nr_data += page_has_data(r->batch.entry[i]);
+		r->batch.data = r->sink->room ? r->sink->room(r->sink_ctx, &r->batch) : r->data;
 		if (!r->batch.data)
 			return -EPIPE;
-		memcpy(r->batch.entry, r->entries + done, nr * sizeof(r->entries[0]));
-		for (size_t i = 0; i < nr; i++)
-			r->batch.nr_data += page_has_data(r->batch.entry[i]);
 		rc = read_bytes(r, r->batch.data, (size_t)r->batch.nr_data * PAGE_BYTES);
 		if (!rc)
 			rc = r->sink->pages(r->sink_ctx, &r->batch);

@@ -20,7 +20,8 @@ typedef int xen_reader_read(void *ctx, void *buf, size_t len);
 struct xen_sink {
 	int (*head)(void *ctx, const void *data, size_t len);
 	int (*mark)(void *ctx, const struct xen_mark *mark);
-	uint8_t *(*room)(void *ctx); /* for the next batch, as hv_save_hooks.room; may be NULL */
+	/* As hv_save_hooks.room; may be NULL. */
+	uint8_t *(*room)(void *ctx, const struct page_batch *batch);
 	int (*pages)(void *ctx, struct page_batch *batch); /* may compact the batch in place */
 	int (*tail)(void *ctx, const void *data, size_t len);
 };

@@ -72,11 +72,11 @@ static void drop_empty(struct save *s, struct page_batch *batch)
 	batch->nr = kept;
 }
 
-static uint8_t *room(void *ctx)
+static uint8_t *room(void *ctx, const struct page_batch *batch)
 {
 	struct save *s = ctx;
 
-	return s->hooks->room(s->ctx);
+	return s->hooks->room(s->ctx, batch);
 }
 
 static int on_pages(void *ctx, struct page_batch *batch)

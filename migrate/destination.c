@@ -267,9 +267,11 @@ static int open_journal(struct destination *d, const char *peer, const struct re
 	struct error *why)
 {
 	int64_t deadline = deadline_in(END_MS);
+	struct join_word word = {0};
 	int rc = engine_open(&d->engine, d->cfg, ask->uuid, destination_step, d, why);
 
-	if (rc != -EBUSY || join_pass(d->cfg, ask->token, peer, -1))
+	snprintf(word.peer, sizeof(word.peer), "%s", peer);
+	if (rc != -EBUSY || join_pass(d->cfg, ask->token, &word, -1))
 		return rc;
 	while (rc == -EBUSY && clock_ms() < deadline) {
 		clock_pause(END_LOOK_MS);

@@ -2,11 +2,14 @@
 #include "migrate/join.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define WORD_MS 1000
 
 static int set_path(char *path, size_t size, const struct config *cfg,
 	const uint8_t token[static RECORD_TOKEN_LEN])
@@ -42,25 +45,29 @@ void join_close(struct join *j)
 	fd_close(&j->listen);
 }
 
-int join_take(struct join *j, char peer[static HOST_NAME_LEN])
+int join_take(struct join *j, struct join_word *word)
 {
 	int fd = accept4(j->listen, NULL, NULL, SOCK_CLOEXEC), link = -1;
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	size_t nr = 1;
-	ssize_t n;
+	ssize_t n = -ETIMEDOUT;
 
 	if (fd < 0)
 		return -errno;
-	n = io_recv_fds(fd, peer, HOST_NAME_LEN, &link, &nr);
+	/* Who connected and says nothing must not hold up the domain that is built. */
+	if (poll(&p, 1, WORD_MS) > 0)
+		n = io_recv_fds(fd, word, sizeof(*word), &link, &nr);
 	fd_close(&fd);
-	if (n <= 0 || memchr(peer, '\0', (size_t)n) == NULL) {
+	if (n != sizeof(*word) || !memchr(word->peer, '\0', sizeof(word->peer)) ||
+		word->stream >= RECORD_STREAMS_MAX) {
 		fd_close(&link);
 		return n < 0 ? (int)n : -EPROTO;
 	}
-	return nr == 1 ? link : -ENODATA;
+	return link >= 0 ? link : -ENODATA;
 }
 
 int join_pass(const struct config *cfg, const uint8_t token[static RECORD_TOKEN_LEN],
-	const char *peer, int link)
+	const struct join_word *word, int link)
 {
 	char path[PATH_MAX];
 	int rc = set_path(path, sizeof(path), cfg, token), fd;
@@ -68,9 +75,11 @@ int join_pass(const struct config *cfg, const uint8_t token[static RECORD_TOKEN_
 	if (rc)
 		return rc;
 	fd = unix_connect(path, SOCK_SEQPACKET);
+	if (fd == -ECONNREFUSED)
+		unlink(path); /* its engine was killed */
 	if (fd < 0)
 		return fd == -ECONNREFUSED ? -ENOENT : fd;
-	rc = io_send_fds(fd, peer, strlen(peer) + 1, &link, link < 0 ? 0 : 1);
+	rc = io_send_fds(fd, word, sizeof(*word), &link, link < 0 ? 0 : 1);
 	fd_close(&fd);
 	return rc;
 }

@@ -215,6 +215,42 @@ int link_connect(const struct config_peer *peer, struct error *err)
 	return fd;
 }
 
+int link_up(struct link *l, const struct config *cfg, const struct config_peer *peer,
+	struct record *rec, struct error *err)
+{
+	struct record_link up;
+	int net = link_connect(peer, err), rc;
+
+	if (net < 0)
+		return net;
+	rc = link_start(cfg, ROLE_SOURCE, peer, net, &l->sock, &l->wire, err);
+	fd_close(&net);
+	if (rc == 0)
+		rc = link_expect(l->sock, rec, RECORD_LINK_UP, NULL,
+			deadline_in(LINK_HANDSHAKE_MS + 1000), err);
+	if (rc == 0 && !record_get_link(rec, &up))
+		rc = error_set(err, -EPROTO, NULL, "lifeboat-wire sent a bad LINK_UP");
+	if (rc == 0)
+		memcpy(l->cipher, up.cipher, sizeof(l->cipher));
+	return rc;
+}
+
+void link_down(struct link *l)
+{
+	fd_close(&l->sock);
+	l->past.bytes_out += l->stats.bytes_out;
+	l->past.bytes_in += l->stats.bytes_in;
+	l->stats = (struct record_stats){0};
+	if (l->wire > 0)
+		proc_reap(l->wire, deadline_in(3000));
+	l->wire = 0;
+}
+
+uint64_t link_bytes_out(const struct link *l)
+{
+	return l->past.bytes_out + l->stats.bytes_out;
+}
+
 int link_get_pages(const struct record *rec, const struct lane *lane, struct page_batch *batch)
 {
 	if (rec->type == RECORD_PAGES)

@@ -36,6 +36,24 @@ struct link_setup {
 size_t link_put_setup(void *buf, size_t size, const struct link_setup *setup);
 bool link_get_setup(const struct record *rec, struct link_setup *setup);
 
+/* The source's end of one link. */
+struct link {
+	int sock; /* lifeboat-wire, -1 = none */
+	pid_t wire;
+	char cipher[32];
+	struct record_stats stats, past; /* of this link; of those before it in its place */
+};
+
+#define LINK_INIT ((struct link){.sock = -1})
+
+/* Link up with the peer, with `rec` as room: 0 or -errno with the reason. Blocks for seconds. */
+int link_up(struct link *l, const struct config *cfg, const struct config_peer *peer,
+	struct record *rec, struct error *err) WARN_UNUSED;
+/* End it, and wait for lifeboat-wire's end. Idempotent. */
+void link_down(struct link *l);
+/* Bytes on the wire, all links in this place counted. */
+uint64_t link_bytes_out(const struct link *l);
+
 /*
  * Start lifeboat-wire on the connected socket `net`, which stays the caller's. `only` restricts it
  * to one peer (NULL: every peer of the config). On 0 `*sock` and `*pid` are the caller's.

@@ -22,8 +22,8 @@ struct migrate {
 	const char *args[3]; /* DOMAIN HOST, or a verb and its words */
 	unsigned nr_args;
 	const char *domain, *host;
-	int max_downtime_ms, timeout_s;
-	int64_t bwlimit; /* bytes a second, -1 = as the config says */
+	int max_downtime_ms, timeout_s, streams; /* 0 = as the config says */
+	int64_t bwlimit;			 /* bytes a second, -1 = as the config says */
 	const char *on_no_converge;
 	bool json, quiet, check, estimate, still, force, yes;
 	struct migrate_check found;
@@ -110,8 +110,11 @@ static void show_summary(struct migrate *m, const json_t *event)
 	printf("  rounds     %lld, %lld pages\n", number(event, "rounds"),
 		number(event, "pages_sent"));
 	printf("  memory     %.1f MiB\n", (double)number(event, "memory_bytes") / 1048576);
-	printf("  wire       %.1f MiB, %s\n", (double)number(event, "wire_bytes") / 1048576,
+	printf("  wire       %.1f MiB, %s", (double)number(event, "wire_bytes") / 1048576,
 		text(event, "cipher"));
+	if (number(event, "streams") > 1)
+		printf(", %lld streams", number(event, "streams"));
+	puts("");
 	if (number(event, "rejoins"))
 		printf("  link       lost and replaced %lld times\n", number(event, "rejoins"));
 	printf("  verified   %lld pages, in %.1f ms here and %.1f ms there\n",
@@ -231,6 +234,8 @@ static int move(struct migrate *m, const struct config *cfg, struct error *err)
 		json_object_set_new(request, "pause", json_true());
 	if (m->timeout_s)
 		json_object_set_new(request, "timeout_s", json_integer(m->timeout_s));
+	if (m->streams)
+		json_object_set_new(request, "streams", json_integer(m->streams));
 	if (m->bwlimit >= 0)
 		json_object_set_new(request, "bwlimit", json_integer(m->bwlimit));
 	if (m->on_no_converge)
@@ -334,6 +339,7 @@ enum {
 	KEY_FORCE,
 	KEY_TIMEOUT,
 	KEY_BWLIMIT,
+	KEY_STREAMS,
 	KEY_NO_CONVERGE,
 	KEY_ESTIMATE,
 	KEY_PAUSE
@@ -356,6 +362,9 @@ static const struct argp_option options[] = {
 		"Cancel it unless it is handed over within SECS seconds", 0},
 	{"bwlimit", KEY_BWLIMIT, "RATE", 0,
 		"Send at most RATE a second while the guest runs: 100M (MiB), 100MB, 800mbit (config: bwlimit)",
+		0},
+	{"streams", KEY_STREAMS, "N", 0,
+		"Send pages on up to N links at once, 1 to 8; with a bwlimit one is enough (config: streams)",
 		0},
 	{"on-no-converge", KEY_NO_CONVERGE, "WHAT", 0,
 		"When the guest dirties memory as fast as the link takes it: abort, throttle, or stop (config: on_no_converge)",
@@ -416,6 +425,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		return 0;
 	case KEY_BWLIMIT:
 		m->bwlimit = rate(state, arg);
+		return 0;
+	case KEY_STREAMS:
+		m->streams = whole_number(state, arg, 8, "--streams takes 1 to 8");
 		return 0;
 	case KEY_NO_CONVERGE:
 		if (!config_no_converge(arg))

@@ -5,7 +5,6 @@
  * a table; who owns the domain is the hand-over's (handover.h).
  */
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,51 +12,16 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "migrate/destination.h"
-#include "migrate/join.h"
-#include "migrate/link.h"
 #include "migrate/network.h"
-#include "migrate/window.h"
+#include "migrate/receive.h"
 #include "netfix/map.h"
 
-#define WIRE_FD		  3
-#define DESTINATION_SLOTS 4 /* lifeboat-wire decodes one while another is applied */
-#define OFFER_MS	  60000
-#define GONE_MS		  120000 /* the source has a domain to destroy and disks to demote */
-#define REPLY_MS	  30000
-#define PROBED_MS	  10000
-#define VERDICT_MS	  4000 /* on being reached, before the source is told that it is not known */
-#define SILENCE_MS	  60000 /* while the source of an estimate watches its domain */
-
-enum receive_phase {
-	PHASE_WAITING = 0,
-	PHASE_BUILDING,
-	PHASE_READY,
-	PHASE_OWNER,
-	PHASE_TRIAL,
-	PHASE_END,
-	RECEIVE_PHASES
-};
-
-struct receive {
-	struct config cfg;
-	const char *peer;
-	enum receive_phase phase;
-	struct record rec;
-	struct lane lane;
-	struct destination dst;
-	uint64_t pages, applied; /* records of the stream */
-	struct join join;     /* where a lost link may come back; closed when it may not any more */
-	int64_t lost;	      /* the link was; until then another may come; 0 = it stands */
-	struct verify verify; /* of what the domain was built from */
-	uint8_t *scratch;     /* of an estimate, TRIAL_PAGES_MAX */
-	struct findings found;
-	bool offered;		    /* what began it was an OFFER */
-	struct addresses addresses; /* the guest's, as the source learned them */
-	int verdict;		    /* of announcing it; -1 = none is to come */
-	int64_t verdict_by;
-	struct error err;
-};
+#define OFFER_MS   60000
+#define GONE_MS	   120000 /* the source has a domain to destroy and disks to demote */
+#define REPLY_MS   30000
+#define PROBED_MS  10000
+#define VERDICT_MS 4000	 /* on being reached, before the source is told that it is not known */
+#define SILENCE_MS 60000 /* while the source of an estimate watches its domain */
 
 static int reply(struct receive *r, uint32_t type, const void *body, size_t len)
 {
@@ -194,15 +158,6 @@ static int tell(struct receive *r, uint32_t flags)
 	return rc;
 }
 
-static int share_lane(struct receive *r)
-{
-	int rc = lane_create(&r->lane, DESTINATION_SLOTS);
-
-	if (rc == 0)
-		rc = lane_pass(&r->lane, WIRE_FD, deadline_in(REPLY_MS));
-	return rc ? error_sys(&r->err, rc, NULL, "cannot share memory with lifeboat-wire") : 0;
-}
-
 static int begin(struct receive *r, const char *json)
 {
 	struct destination *d = &r->dst;
@@ -213,12 +168,9 @@ static int begin(struct receive *r, const char *json)
 	r->phase = PHASE_BUILDING;
 	verify_init(&r->verify, d->engine.entry.token);
 	log_info("%s comes from %s", d->name, r->peer);
-	rc = share_lane(r);
-	if (rc)
-		return rc;
-	if (r->cfg.resume_s && join_open(&r->join, &r->cfg, d->engine.entry.token))
-		log_warn("%s: a link that is lost cannot come back", d->name);
-	rc = d->hv->restore_begin(json, &d->restore, &r->err);
+	rc = receive_streams_begin(r);
+	if (rc == 0)
+		rc = d->hv->restore_begin(json, &d->restore, &r->err);
 	return rc ? rc : drbd_window_open(&d->window, &r->cfg, d->engine.entry.uuid, &r->err);
 }
 
@@ -290,17 +242,20 @@ static int on_resolve(struct receive *r)
 }
 
 /*
- * The source's old link was lost: whoever builds the domain goes on with this one. When nobody does
- * any more, what is left of it is taken away, and that is the answer.
+ * A stream of a move that is under way: whoever builds the domain goes on with this link. When
+ * nobody does any more, what is left of it is taken away, and that is the answer.
  */
 static int on_join(struct receive *r)
 {
 	struct record_resolve ask;
+	struct join_word word = {0};
 	int rc;
 
-	if (!record_get_resolve(&r->rec, &ask) || ask.ceded)
+	if (!record_get_join(&r->rec, &ask))
 		return error_set(&r->err, -EPROTO, NULL, "%s asked what cannot be read", r->peer);
-	rc = join_pass(&r->cfg, ask.token, r->peer, WIRE_FD);
+	snprintf(word.peer, sizeof(word.peer), "%s", r->peer);
+	word.stream = ask.stream;
+	rc = join_pass(&r->cfg, ask.token, &word, WIRE_FD);
 	r->phase = PHASE_END;
 	return rc ? destination_resolve(&r->dst, r->peer, &ask, &r->err) : 0;
 }
@@ -312,23 +267,24 @@ static int on_head(struct receive *r)
 
 static int on_tail(struct receive *r)
 {
-	join_close(&r->join); /* its guest stands still: the source would not wait */
+	receive_streams_end(r);
 	return r->dst.hv->restore_tail(r->dst.restore, r->rec.body, r->rec.len, &r->err);
 }
 
 static int on_pages(struct receive *r)
 {
+	struct stream *s = &r->stream[r->at];
 	struct page_batch batch;
 	int rc;
 
-	if (link_get_pages(&r->rec, &r->lane, &batch))
+	if (link_get_pages(&r->rec, &s->lane, &batch))
 		return error_set(&r->err, -EPROTO, NULL, "lifeboat-wire passed a bad page batch");
-	r->pages += page_batch_contents(&batch);
+	s->pages += page_batch_contents(&batch);
 	rc = r->dst.hv->restore_pages(r->dst.restore, &batch, &r->err);
 	if (rc == 0 && verify_batch(&r->verify, &batch))
 		rc = error_set(&r->err, -ENOMEM, NULL, "no memory to verify the domain's pages");
 	/* When it has gone, the next that is read says so. */
-	if (rc == 0 && link_done_pages(&r->rec, &r->lane))
+	if (rc == 0 && link_done_pages(&r->rec, &s->lane))
 		log_debug("lifeboat-wire has gone");
 	return rc;
 }
@@ -339,12 +295,13 @@ static int on_pages(struct receive *r)
  */
 static int on_trial_pages(struct receive *r)
 {
+	struct stream *s = &r->stream[0];
 	struct page_batch batch;
 	size_t len;
 
 	if (!record_get_pages(&r->rec, &batch))
 		return error_set(&r->err, -EPROTO, NULL, "lifeboat-wire passed a bad page batch");
-	if (batch.nr_data > TRIAL_PAGES_MAX - r->pages)
+	if (batch.nr_data > TRIAL_PAGES_MAX - s->pages)
 		return error_set(
 			&r->err, -EPROTO, NULL, "%s sent more to try than it may", r->peer);
 	len = (size_t)batch.nr_data * PAGE_BYTES;
@@ -352,18 +309,19 @@ static int on_trial_pages(struct receive *r)
 		r->scratch = malloc((size_t)TRIAL_PAGES_MAX * PAGE_BYTES);
 	if (!r->scratch)
 		return error_set(&r->err, -ENOMEM, NULL, "no memory for an estimate");
-	memcpy(r->scratch + (size_t)r->pages * PAGE_BYTES, batch.data, len);
-	r->pages += batch.nr_data;
+	memcpy(r->scratch + (size_t)s->pages * PAGE_BYTES, batch.data, len);
+	s->pages += batch.nr_data;
 	return 0;
 }
 
 static int count_round(struct receive *r)
 {
+	uint64_t pages = r->stream[r->at].pages;
 	struct record_round round;
 
-	if (!record_get_round(&r->rec, &round) || round.pages != r->pages)
+	if (!record_get_round(&r->rec, &round) || round.pages != pages)
 		return error_set(&r->err, -EPROTO, NULL, "%s counted %llu pages where %llu came",
-			r->peer, (unsigned long long)round.pages, (unsigned long long)r->pages);
+			r->peer, (unsigned long long)round.pages, (unsigned long long)pages);
 	return 0;
 }
 
@@ -464,80 +422,15 @@ static int (*const handlers[RECEIVE_PHASES][RECORD_TYPE_END])(struct receive *) 
 	[PHASE_TRIAL] = {[RECORD_PAGES] = on_trial_pages, [RECORD_ROUND] = on_trial_round},
 };
 
-/* What may be lost with the link: the source asks for it when it comes back. */
-static int say_applied(struct receive *r, enum record_type type)
+/* Which records may come on a stream that is not the first. */
+static bool only_pages(uint32_t type)
 {
-	uint8_t body[16];
-
-	return reply(r, type, body, record_put_applied(body, sizeof(body), r->applied));
+	return type == RECORD_PAGES || type == RECORD_ROUND;
 }
 
-/* Another link of the same source takes the place of the lost one. */
-static int rejoin(struct receive *r, int link)
-{
-	int rc = dup2(link, WIRE_FD) < 0 ? error_sys(&r->err, -errno, NULL, "no descriptor") : 0;
-
-	fd_close(&link);
-	lane_dispose(&r->lane);
-	if (rc == 0)
-		rc = say_applied(r, RECORD_JOINED);
-	if (rc == 0)
-		rc = share_lane(r);
-	log_info("%s: %s came back on another link, after %llu records", r->dst.name, r->peer,
-		(unsigned long long)r->applied);
-	r->lost = 0;
-	return rc;
-}
-
-static int take_link(struct receive *r)
-{
-	char peer[HOST_NAME_LEN];
-	int link = join_take(&r->join, peer);
-
-	if ((link >= 0 || link == -ENODATA) && strcmp(peer, r->peer) == 0)
-		return link >= 0 ? rejoin(r, link)
-				 : error_set(&r->err, -EREMOTEIO, NULL,
-					   "the source called the move off");
-	log_warn("%s: a link that is not its source's was turned away", r->dst.name);
-	fd_close(&link);
-	return 0;
-}
-
-/* Wait for the source's next record, on this link or on another. */
-static int await_link(struct receive *r, bool *there)
-{
-	struct pollfd p[] = {{.fd = r->lost ? -1 : WIRE_FD, .events = POLLIN},
-		{.fd = r->join.listen, .events = POLLIN}};
-	int n = poll(p, 2, r->lost ? deadline_poll_ms(r->lost) : -1);
-
-	*there = false;
-	if (n < 0 && errno != EINTR)
-		return error_sys(&r->err, -errno, NULL, "cannot wait");
-	if (n == 0 && clock_ms() >= r->lost)
-		return error_set(&r->err, -ECONNRESET, NULL,
-			"the link to %s was lost and did not come back within %u s", r->peer,
-			r->cfg.resume_s);
-	if (n > 0 && p[1].revents)
-		return take_link(r);
-	*there = n > 0 && p[0].revents;
-	return 0;
-}
-
-/* It ended with `rc`. 0 = it may come back. */
-static int lost(struct receive *r, int rc)
-{
-	if (rc != -ECONNRESET || r->join.listen < 0)
-		return rc;
-	log_warn("%s: %s; waiting up to %u s for another link", r->dst.name, r->err.what,
-		r->cfg.resume_s);
-	r->err = ERROR_INIT;
-	r->lost = deadline_in((int64_t)r->cfg.resume_s * 1000);
-	return 0;
-}
-
+/* As receive_streams_hear. */
 static int hear(struct receive *r)
 {
-	/* While it builds, a silent source is a slow guest; a dead one is noticed by the link. */
 	static const int64_t patience_ms[RECEIVE_PHASES] = {
 		[PHASE_WAITING] = OFFER_MS,
 		[PHASE_OWNER] = GONE_MS,
@@ -545,39 +438,27 @@ static int hear(struct receive *r)
 	};
 	int64_t ms = patience_ms[r->phase];
 
+	if (r->phase == PHASE_BUILDING)
+		return receive_streams_hear(r);
+	r->at = 0;
 	return link_read(WIRE_FD, &r->rec, NULL, ms ? deadline_in(ms) : DEADLINE_NEVER, &r->err);
-}
-
-/* Counted on both hosts: what is applied is not said again. */
-static void count(struct receive *r, uint32_t type)
-{
-	r->applied++;
-	if (type != RECORD_ROUND && r->applied % WINDOW_SAY_EVERY)
-		return;
-	if (say_applied(r, RECORD_APPLIED)) {
-		log_debug("%s", r->err.what);
-		r->err = ERROR_INIT; /* the next that is read says what became of the link */
-	}
 }
 
 static int serve(struct receive *r)
 {
-	bool building = r->phase == PHASE_BUILDING, there = true;
+	bool building = r->phase == PHASE_BUILDING;
 	uint32_t type;
-	int rc = building && r->join.listen >= 0 ? await_link(r, &there) : 0;
+	int rc = hear(r);
 
-	if (rc || !there)
-		return rc;
-	rc = hear(r);
 	if (rc)
-		return building ? lost(r, rc) : rc;
+		return rc == -EAGAIN && building ? 0 : rc;
 	type = r->rec.type == RECORD_SLOT ? (uint32_t)RECORD_PAGES : r->rec.type;
-	if (type >= RECORD_TYPE_END || !handlers[r->phase][type])
+	if (type >= RECORD_TYPE_END || !handlers[r->phase][type] || (r->at && !only_pages(type)))
 		return error_set(&r->err, -EPROTO, "Run the same lifeboat version on both hosts",
 			"%s sent %s out of turn", r->peer, record_type_name(r->rec.type));
 	rc = handlers[r->phase][type](r);
 	if (rc == 0 && building && type != RECORD_QUIESCED)
-		count(r, type);
+		receive_applied(r, type);
 	return rc;
 }
 
@@ -623,8 +504,7 @@ int main(int argc, char **argv)
 	r.peer = argv[1];
 	r.verdict = -1;
 	destination_init(&r.dst, &r.cfg, WIRE_FD);
-	r.lane = LANE_INIT;
-	r.join = JOIN_INIT;
+	receive_streams_init(&r);
 	rc = record_init(&r.rec);
 	if (rc == 0)
 		rc = config_load(&r.cfg, &r.err);
@@ -641,9 +521,8 @@ int main(int argc, char **argv)
 		rc = 0;
 	free(r.scratch);
 	verify_dispose(&r.verify);
-	join_close(&r.join);
+	receive_streams_dispose(&r);
 	destination_dispose(&r.dst);
-	lane_dispose(&r.lane);
 	record_dispose(&r.rec);
 	return rc ? 1 : 0;
 }

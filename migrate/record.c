@@ -277,32 +277,58 @@ bool record_get_pace(const struct record *rec, uint64_t *bytes_per_s)
 	return record_get_accept(rec, bytes_per_s);
 }
 
-size_t record_put_resolve(void *buf, size_t size, const struct record_resolve *resolve)
+static size_t put_resolve(
+	void *buf, size_t size, const struct record_resolve *resolve, uint32_t number)
 {
 	struct wire_writer w = wire_writer(buf, size);
 
 	wire_put_bytes(&w, resolve->uuid, sizeof(resolve->uuid));
 	wire_put_bytes(&w, resolve->token, sizeof(resolve->token));
-	wire_put_u32(&w, resolve->ceded);
+	wire_put_u32(&w, number);
 	wire_put_u64(&w, resolve->term);
 	return finished(&w);
 }
 
-bool record_get_resolve(const struct record *rec, struct record_resolve *resolve)
+/* The number, or -1 when not every byte is as it must be. */
+static int64_t get_resolve(const struct record *rec, uint32_t limit, struct record_resolve *resolve)
 {
 	struct wire_reader r = wire_reader(rec->body, rec->len);
 	const uint8_t *uuid = wire_get_bytes(&r, sizeof(resolve->uuid));
 	const uint8_t *token = wire_get_bytes(&r, sizeof(resolve->token));
-	uint32_t ceded = wire_get_u32(&r);
-	uint64_t term = wire_get_u64(&r);
+	uint32_t number = wire_get_u32(&r);
 
-	if (!wire_reader_done(&r) || ceded > 1)
-		return false;
+	*resolve = (struct record_resolve){.term = wire_get_u64(&r)};
+	if (!wire_reader_done(&r) || number >= limit)
+		return -1;
 	memcpy(resolve->uuid, uuid, sizeof(resolve->uuid));
 	memcpy(resolve->token, token, sizeof(resolve->token));
-	resolve->ceded = ceded;
-	resolve->term = term;
-	return true;
+	return number;
+}
+
+size_t record_put_resolve(void *buf, size_t size, const struct record_resolve *resolve)
+{
+	return put_resolve(buf, size, resolve, resolve->ceded);
+}
+
+bool record_get_resolve(const struct record *rec, struct record_resolve *resolve)
+{
+	int64_t ceded = get_resolve(rec, 2, resolve);
+
+	resolve->ceded = ceded == 1;
+	return ceded >= 0;
+}
+
+size_t record_put_join(void *buf, size_t size, const struct record_resolve *join)
+{
+	return put_resolve(buf, size, join, join->stream);
+}
+
+bool record_get_join(const struct record *rec, struct record_resolve *join)
+{
+	int64_t stream = get_resolve(rec, RECORD_STREAMS_MAX, join);
+
+	join->stream = (uint32_t)stream;
+	return stream >= 0;
 }
 
 /* A peer's text ends on a terminal and in JSON: nothing but printable ASCII comes through. */

@@ -53,7 +53,7 @@ enum record_type {
 	RECORD_PROBED,	  /* source: from these vifs they went out */
 	RECORD_ADDRESSES, /* source, while it runs: what the guest is called on its network */
 	RECORD_PLACE,	  /* destination, after DONE: whether it is reached here */
-	RECORD_JOIN, /* source, instead of OFFER: the link was lost, that hand-over goes on here */
+	RECORD_JOIN,	/* source, instead of OFFER: a stream of that hand-over, from now on here */
 	RECORD_JOINED,	/* destination, to JOIN: what it has of it */
 	RECORD_APPLIED, /* destination, while it builds: what it has by now */
 	RECORD_TYPE_END,
@@ -131,16 +131,13 @@ size_t record_put_accept(void *buf, size_t size, uint64_t term);
 bool record_get_accept(const struct record *rec, uint64_t *term);
 
 /*
- * JOINED, APPLIED: so many of the source's records since ACCEPT are applied (HEAD, PAGES, TAIL,
- * ROUND, ADDRESSES).
+ * JOINED, APPLIED: so many of the source's records on this stream since ACCEPT are applied (HEAD,
+ * PAGES, TAIL, ROUND, ADDRESSES).
  */
 size_t record_put_applied(void *buf, size_t size, uint64_t count);
 bool record_get_applied(const struct record *rec, uint64_t *count);
 
 /*
- * JOIN has the same body as a RESOLVE that is not ceded: should nobody build that domain any more,
- * it means the same.
- *
  * RESOLVE: the source has ceded the domain (`ceded`: answer DONE, activating it if need be, or
  * REFUSED if nothing of it is left) or has taken it back (answer REFUSED when nothing of it is
  * left).
@@ -148,11 +145,20 @@ bool record_get_applied(const struct record *rec, uint64_t *count);
 struct record_resolve {
 	uint8_t uuid[DOMAIN_UUID_LEN];
 	uint8_t token[RECORD_TOKEN_LEN];
-	bool ceded;
-	uint64_t term; /* of the source's journal; higher than the destination's after a claim */
+	bool ceded;	 /* RESOLVE */
+	uint32_t stream; /* JOIN: 0 is the one that the offer was made on */
+	uint64_t term;	 /* of the source's journal; higher than the destination's after a claim */
 };
 size_t record_put_resolve(void *buf, size_t size, const struct record_resolve *resolve);
 bool record_get_resolve(const struct record *rec, struct record_resolve *resolve);
+
+/*
+ * JOIN: this link is a stream of that hand-over, in place of one that was lost if there was one.
+ * When nobody builds that domain any more, it means the same as a RESOLVE that is not ceded.
+ */
+#define RECORD_STREAMS_MAX 8u
+size_t record_put_join(void *buf, size_t size, const struct record_resolve *join);
+bool record_get_join(const struct record *rec, struct record_resolve *join);
 
 /* REFUSED, UNKNOWN, LINK_DOWN: a sentence and its fix. */
 size_t record_put_reason(void *buf, size_t size, const struct error *why);
@@ -186,7 +192,7 @@ bool record_get_place(const struct record *rec, struct record_place *place);
 
 struct record_round {
 	uint32_t round;
-	uint64_t pages; /* with contents, so far */
+	uint64_t pages; /* with contents, so far on this stream */
 };
 size_t record_put_round(void *buf, size_t size, const struct record_round *round);
 bool record_get_round(const struct record *rec, struct record_round *round);

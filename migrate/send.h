@@ -20,7 +20,19 @@ struct send_wish {
 	uint32_t timeout_s; /* 0 = as long as it takes */
 	uint64_t bwlimit;   /* bytes a second, 0 = none */
 	enum config_no_converge on_no_converge;
-	bool still; /* not live: the guest stands still from the first page */
+	bool still;	  /* not live: the guest stands still from the first page */
+	uint32_t streams; /* at most; 1 with a bwlimit */
+};
+
+/*
+ * Pages go on several streams, each on a link of its own with a lifeboat-wire at either end, so
+ * that all of a host's cores encode and seal. All that is not pages goes on the first.
+ */
+struct stream {
+	struct link *link; /* the first one's is the source's */
+	struct link own;
+	struct window window;
+	uint64_t pages; /* with contents, said here */
 };
 
 /* Pages that the destination acknowledged, and the time they took. */
@@ -32,10 +44,14 @@ struct send_rate {
 struct send {
 	struct source src;
 	struct config cfg;
-	struct window window; /* of the stream; open while its lane is */
-	unsigned rejoins;     /* how often it went on on another link */
-	uint64_t pace;	      /* as last said */
-	int client;	      /* the program that asked */
+	struct stream stream[RECORD_STREAMS_MAX];
+	unsigned nr_streams; /* 0 = the session has not begun or is over */
+	unsigned streams;    /* that it had at its end */
+	unsigned turn;	     /* the one that the next batch goes on */
+	uint64_t fence;	     /* so many records of the first one come before the next pages */
+	unsigned rejoins;    /* how often one went on on another link */
+	uint64_t pace;	     /* as last said */
+	int client;	     /* the program that asked */
 	struct record_done done;
 	struct send_times at;
 	struct send_wish wish;
@@ -84,20 +100,27 @@ int send_announce(struct send *s) WARN_UNUSED;
 int send_stream(struct send *s) WARN_UNUSED;
 
 /*
- * send_session.c: what is said from ACCEPT to QUIESCED, on one link or several in turn. While the
- * guest runs, a link that is lost is replaced within cfg.resume_s, and nothing above notices; they
- * fail when that is over, when the destination has given up, or with -ECANCELED.
+ * send_session.c: what is said from ACCEPT to QUIESCED, on s->wish.streams links or as many of them
+ * as can be had. While the guest runs, a link that is lost is replaced within cfg.resume_s, and
+ * nothing above notices; they fail when that is over, when the destination has given up, or with
+ * -ECANCELED.
+ *
+ * Order: what is not pages is applied after all that was said before it and before all that is said
+ * after it. Batches between two such records, or rounds, may be applied in any order.
  */
 int send_session_begin(struct send *s) WARN_UNUSED;
 void send_session_end(struct send *s);
-/* Where the next batch goes; waits for it. NULL with the reason in s->err. */
-uint8_t *send_room(struct send *s);
+/* Where the contents of this batch go, whose entries are known; waits. NULL: reason in s->err. */
+uint8_t *send_room(struct send *s, const struct page_batch *batch);
+/* The batch that room was asked for last. */
 int send_pages(struct send *s, const struct page_batch *batch) WARN_UNUSED;
 int send_say(struct send *s, uint32_t type, const void *body, size_t len) WARN_UNUSED;
 /* Did the destination say something, or the user? Does not block. */
 int send_look_around(struct send *s) WARN_UNUSED;
-/* Wait until all that was said is applied there. */
-int send_settle(struct send *s) WARN_UNUSED;
+/* The end of a round: wait until all that was said is applied there. */
+int send_round(struct send *s, uint32_t round) WARN_UNUSED;
+/* So far, on all links that there were. */
+uint64_t send_wire_bytes(const struct send *s);
 
 /* Listen to the guest's frames from now on; it can be moved and announced without. */
 void send_begin_learning(struct send *s);
@@ -107,7 +130,7 @@ int send_hear(struct send *s, int64_t deadline) WARN_UNUSED;
 int send_expect(struct send *s, uint32_t type, int64_t deadline) WARN_UNUSED;
 /* Wait until all that was sent is applied there. */
 int send_barrier(struct send *s) WARN_UNUSED;
-/* How fast frames may leave from now on; 0 = no limit. */
+/* How fast frames of the first stream may leave from now on; 0 = no limit. */
 int send_pace(struct send *s, uint64_t bytes_per_s) WARN_UNUSED;
 /* Acknowledged pages a second, 0 = not known yet. */
 uint64_t send_pages_per_s(const struct send *s);

@@ -89,8 +89,8 @@ static int answer_probe(struct send *s)
 		return error_set(s->err, -EPROTO, NULL, "%s sent a bad PROBE", src->peer->name);
 	network_probe(&src->dom, src->rec.body, &probed);
 	len = record_put_probed(body, sizeof(body), &probed);
-	rc = record_write(src->sock, RECORD_PROBED, body, len, deadline_in(ACCEPT_MS));
-	return rc ? source_broken(src, rc, s->err) : 0;
+	rc = record_write(src->link.sock, RECORD_PROBED, body, len, deadline_in(ACCEPT_MS));
+	return rc ? source_broken(src, &src->link, rc, s->err) : 0;
 }
 
 int send_hear_accept(struct send *s, uint64_t *term)

@@ -43,7 +43,7 @@ static int on_wait(void *ctx, uint32_t ms)
 {
 	struct estimate *e = ctx;
 	int rc = e->in.paused ? steer_look(&e->s->steer, e->s->err)
-			      : steer_wait(&e->s->steer, -1, 0, deadline_in(ms), e->s->err);
+			      : steer_wait(&e->s->steer, NULL, 0, deadline_in(ms), e->s->err);
 
 	return rc == -ETIMEDOUT ? 0 : rc;
 }
@@ -83,9 +83,9 @@ static int send_sample(struct estimate *e, const struct sample *sample, uint32_t
 		for (uint32_t i = 0; i < piece; i++)
 			batch.entry[i] = s->pages + i;
 		batch.data = sample->data + (size_t)at * PAGE_BYTES;
-		rc = record_write_pages(s->src.sock, &batch, deadline_in(STALL_MS));
+		rc = record_write_pages(s->src.link.sock, &batch, deadline_in(STALL_MS));
 		if (rc)
-			return source_broken(&s->src, rc, s->err);
+			return source_broken(&s->src, &s->src.link, rc, s->err);
 		s->pages += piece;
 		nr -= piece;
 		at = (at + piece) % sample->nr;
@@ -109,14 +109,14 @@ static int try_link(
 	do {
 		if (nr > most - sent)
 			nr = (uint32_t)(most - sent);
-		before = e->s->src.stats.bytes_out;
+		before = e->s->src.link.stats.bytes_out;
 		rc = send_sample(e, sample, nr, &ms);
 		if (rc)
 			return rc;
 		sent += nr;
 		ms = ms > e->in.rtt_ms + 0.1 ? ms - e->in.rtt_ms : 0.1;
 		out->pages_per_s = nr * 1000 / ms;
-		out->bytes = (double)(e->s->src.stats.bytes_out - before) / nr;
+		out->bytes = (double)(e->s->src.link.stats.bytes_out - before) / nr;
 		nr *= 2;
 	} while (ms < ENOUGH_MS && sent < most);
 	return 0;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -24,18 +25,30 @@
 #define ASK_MS	     60000 /* after a loss at the hand-over; then lifeboatd goes on asking */
 #define ASK_PAUSE_MS 1000
 
+/* By itself half of the cores, in which a lifeboat-wire each is busy; the others are the guests'.
+ */
+static uint32_t stream_count(int wanted)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (wanted <= 0)
+		wanted = cores < 4 ? 1 : cores > 8 ? 4 : (int)cores / 2;
+	return wanted < (int)RECORD_STREAMS_MAX ? (uint32_t)wanted : RECORD_STREAMS_MAX;
+}
+
 static int parse_request(struct send *s, const json_t *request)
 {
 	const char *domain = NULL, *to = NULL, *no_converge = NULL;
 	int max_downtime = 0, timeout = 0, check = 0, force = 0, estimate = 0, still = 0;
+	int streams = (int)s->cfg.streams;
 	json_int_t bwlimit = (json_int_t)s->cfg.bwlimit;
 	json_error_t why;
 
 	if (json_unpack_ex((json_t *)(uintptr_t)request, &why, JSON_STRICT,
-		    "{s:s, s:s, s?i, s?b, s?b, s?i, s?I, s?s, s?b, s?b}", "domain", &domain, "host",
-		    &to, "max_downtime_ms", &max_downtime, "check_only", &check, "force", &force,
-		    "timeout_s", &timeout, "bwlimit", &bwlimit, "on_no_converge", &no_converge,
-		    "estimate", &estimate, "pause", &still) != 0)
+		    "{s:s, s:s, s?i, s?b, s?b, s?i, s?I, s?s, s?b, s?b, s?i}", "domain", &domain,
+		    "host", &to, "max_downtime_ms", &max_downtime, "check_only", &check, "force",
+		    &force, "timeout_s", &timeout, "bwlimit", &bwlimit, "on_no_converge",
+		    &no_converge, "estimate", &estimate, "pause", &still, "streams", &streams) != 0)
 		return error_set(s->err, -EINVAL, NULL, "bad request: %s", why.text);
 	snprintf(s->host, sizeof(s->host), "%s", to);
 	if (!domain_name_valid(domain))
@@ -53,6 +66,7 @@ static int parse_request(struct send *s, const json_t *request)
 		.on_no_converge =
 			no_converge ? config_no_converge(no_converge) : s->cfg.on_no_converge,
 		.still = still,
+		.streams = bwlimit > 0 ? 1 : stream_count(streams),
 	};
 	if (!s->wish.on_no_converge)
 		return error_set(s->err, -EINVAL, NULL, "bad request: on_no_converge");
@@ -142,7 +156,8 @@ static int offer(struct send *s, uint32_t flags)
 	offer.json_len = (uint32_t)strlen(json);
 	len = record_put_offer(src->rec.body, RECORD_BODY_MAX, &offer);
 	free(json);
-	rc = len ? record_write(src->sock, RECORD_OFFER, src->rec.body, len, deadline_in(ACCEPT_MS))
+	rc = len ? record_write(
+			   src->link.sock, RECORD_OFFER, src->rec.body, len, deadline_in(ACCEPT_MS))
 		 : -EMSGSIZE;
 	if (rc)
 		return error_sys(s->err, rc, NULL, "cannot offer %s", src->name);
@@ -185,7 +200,7 @@ static int ask_again(struct send *s)
 	int rc;
 
 	send_progress(s, "in doubt, asking");
-	source_disconnect(&s->src);
+	link_down(&s->src.link);
 	do {
 		why = ERROR_INIT;
 		rc = source_ask(&s->src, &why);
@@ -215,7 +230,7 @@ static int commit(struct send *s)
 	s->at.go = clock_ms();
 	rc = engine_drive(&src->engine, EVENT_READY, s->err);
 	if (rc == 0)
-		rc = link_expect(src->sock, &src->rec, RECORD_DONE, &src->stats,
+		rc = link_expect(src->link.sock, &src->rec, RECORD_DONE, &src->link.stats,
 			deadline_in(DONE_MS), s->err);
 	if (rc == 0 && !record_get_done(&src->rec, &s->done))
 		rc = error_set(s->err, -EPROTO, NULL, "%s sent a bad DONE", src->peer->name);
@@ -285,7 +300,7 @@ static int announce(struct send *s)
 		rc = offer(s, OFFER_CHECK_ONLY | OFFER_TRIAL);
 	if (rc == 0)
 		rc = send_announce(s);
-	source_disconnect(&s->src);
+	link_down(&s->src.link);
 	s->err = kept;
 	s->found.nr = found;
 	s->pages = s->barriers = 0;
@@ -334,10 +349,8 @@ static int move(struct send *s)
 
 int main(void)
 {
-	static struct send s = {.client = CLIENT_FD,
-		.steer = STEER_INIT(CLIENT_FD),
-		.window = WINDOW_INIT,
-		.cpu_percent = 100};
+	static struct send s = {
+		.client = CLIENT_FD, .steer = STEER_INIT(CLIENT_FD), .cpu_percent = 100};
 	struct error err = ERROR_INIT;
 	int rc;
 

@@ -82,14 +82,14 @@ static void send_summary(struct send *s)
 
 	event_send(s->client,
 		json_pack(
-			"{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:s, s:i, s:o, s:o, s:o}",
+			"{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:I, s:I, s:I, s:i, s:s, s:i, s:o, s:o, s:o}",
 			"event", "summary", "domain", s->src.name, "from", s->cfg.host, "to",
 			s->src.peer->name, "total_ms", (json_int_t)(clock_ms() - t->start),
 			"downtime_ms", (json_int_t)(t->done - t->suspending), "predicted_ms",
 			(json_int_t)s->predicted_ms, "rounds", (int)s->rounds + 1, "memory_bytes",
 			(json_int_t)s->src.dom.memory_kb * 1024, "pages_sent", (json_int_t)s->pages,
-			"wire_bytes", (json_int_t)(s->src.past.bytes_out + s->src.stats.bytes_out),
-			"cipher", s->src.cipher, "rejoins", (int)s->rejoins, "pause", phases,
+			"wire_bytes", (json_int_t)send_wire_bytes(s), "streams", (int)s->streams,
+			"cipher", s->src.link.cipher, "rejoins", (int)s->rejoins, "pause", phases,
 			"network", place_json(&s->src.place), "verify", verify));
 }
 

@@ -17,7 +17,8 @@
 /* When it is too late link_read and link_expect have the sentence. */
 static int wait_for_word(struct send *s, int64_t deadline)
 {
-	int rc = steer_wait(&s->steer, s->src.sock, POLLIN, deadline, s->err);
+	struct pollfd p = {.fd = s->src.link.sock, .events = POLLIN};
+	int rc = steer_wait(&s->steer, &p, 1, deadline, s->err);
 
 	return rc == -ETIMEDOUT ? 0 : rc;
 }
@@ -30,7 +31,8 @@ int send_hear(struct send *s, int64_t deadline)
 	do {
 		rc = wait_for_word(s, deadline);
 		if (rc == 0)
-			rc = link_read(s->src.sock, &s->src.rec, &s->src.stats, deadline, s->err);
+			rc = link_read(s->src.link.sock, &s->src.rec, &s->src.link.stats, deadline,
+				s->err);
 	} while (rc == 0 && s->src.rec.type == RECORD_APPLIED);
 	return rc;
 }
@@ -50,10 +52,10 @@ static int send_opaque(struct send *s, uint32_t type, const void *data, size_t l
 {
 	int rc;
 
-	if (s->window.lane.base)
+	if (s->nr_streams)
 		return send_say(s, type, data, len);
-	rc = record_write(s->src.sock, type, data, len, deadline_in(STALL_MS));
-	return rc ? source_broken(&s->src, rc, s->err) : 0;
+	rc = record_write(s->src.link.sock, type, data, len, deadline_in(STALL_MS));
+	return rc ? source_broken(&s->src, &s->src.link, rc, s->err) : 0;
 }
 
 static int on_head(void *ctx, const void *data, size_t len)
@@ -66,9 +68,9 @@ static int on_tail(void *ctx, const void *data, size_t len)
 	return send_opaque(ctx, RECORD_TAIL, data, len);
 }
 
-static uint8_t *on_room(void *ctx)
+static uint8_t *on_room(void *ctx, const struct page_batch *batch)
 {
-	return send_room(ctx);
+	return send_room(ctx, batch);
 }
 
 static int on_pages(void *ctx, const struct page_batch *batch)
@@ -89,17 +91,14 @@ static int on_pages(void *ctx, const struct page_batch *batch)
 	return send_look_around(s);
 }
 
-/* Wait until everything sent so far is applied there; only then is the link's rate known. */
-int send_barrier(struct send *s)
+/* On the one link of an estimate. */
+static int trial_round(struct send *s)
 {
-	const struct record_round mark = {.round = s->barriers++, .pages = s->pages};
+	const struct record_round mark = {.round = s->barriers, .pages = s->pages};
 	struct record_round ack;
 	uint8_t body[32];
-	int rc;
+	int rc = send_opaque(s, RECORD_ROUND, body, record_put_round(body, sizeof(body), &mark));
 
-	rc = send_opaque(s, RECORD_ROUND, body, record_put_round(body, sizeof(body), &mark));
-	if (rc == 0 && s->window.lane.base)
-		return send_settle(s);
 	if (rc == 0)
 		rc = send_expect(s, RECORD_ROUND_ACK, deadline_in(STALL_MS));
 	if (rc)
@@ -111,15 +110,25 @@ int send_barrier(struct send *s)
 	return 0;
 }
 
+/* Wait until everything sent so far is applied there; only then is the link's rate known. */
+int send_barrier(struct send *s)
+{
+	int rc = s->nr_streams ? send_round(s, s->barriers) : trial_round(s);
+
+	s->barriers++;
+	return rc;
+}
+
 int send_pace(struct send *s, uint64_t bytes_per_s)
 {
+	struct link *link = &s->src.link;
 	uint8_t body[16];
 	int rc;
 
 	s->pace = bytes_per_s;
-	rc = record_write(s->src.sock, RECORD_PACE, body,
+	rc = record_write(link->sock, RECORD_PACE, body,
 		record_put_pace(body, sizeof(body), bytes_per_s), deadline_in(STALL_MS));
-	return rc ? source_broken(&s->src, rc, s->err) : 0;
+	return rc ? source_broken(&s->src, link, rc, s->err) : 0;
 }
 
 uint64_t send_pages_per_s(const struct send *s)

@@ -7,7 +7,6 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/proc.h"
 
 #define SAY_MS	 60000
 #define HEAR_MS	 60000
@@ -16,13 +15,13 @@
 
 int source_init(struct source *s, const struct config *cfg)
 {
-	*s = (struct source){.cfg = cfg, .sock = -1, .engine = {.journal = JOURNAL_INIT}};
+	*s = (struct source){.cfg = cfg, .link = LINK_INIT, .engine = {.journal = JOURNAL_INIT}};
 	return record_init(&s->rec);
 }
 
 void source_dispose(struct source *s)
 {
-	source_disconnect(s);
+	link_down(&s->link);
 	engine_close(&s->engine);
 	record_dispose(&s->rec);
 	verify_dispose(&s->verify);
@@ -30,50 +29,25 @@ void source_dispose(struct source *s)
 
 int source_connect(struct source *s, struct error *err)
 {
-	struct record_link link;
-	int net = link_connect(s->peer, err), rc;
-
-	if (net < 0)
-		return net;
-	rc = link_start(s->cfg, ROLE_SOURCE, s->peer, net, &s->sock, &s->wire, err);
-	fd_close(&net);
-	if (rc == 0)
-		rc = link_expect(s->sock, &s->rec, RECORD_LINK_UP, NULL,
-			deadline_in(LINK_HANDSHAKE_MS + 1000), err);
-	if (rc == 0 && !record_get_link(&s->rec, &link))
-		rc = error_set(err, -EPROTO, NULL, "lifeboat-wire sent a bad LINK_UP");
-	if (rc == 0)
-		memcpy(s->cipher, link.cipher, sizeof(s->cipher));
-	return rc;
+	return link_up(&s->link, s->cfg, s->peer, &s->rec, err);
 }
 
-void source_disconnect(struct source *s)
-{
-	fd_close(&s->sock);
-	s->past.bytes_out += s->stats.bytes_out;
-	s->past.bytes_in += s->stats.bytes_in;
-	s->stats = (struct record_stats){0};
-	if (s->wire > 0)
-		proc_reap(s->wire, deadline_in(3000));
-	s->wire = 0;
-}
-
-int source_broken(struct source *s, int rc, struct error *err)
+int source_broken(struct source *s, struct link *l, int rc, struct error *err)
 {
 	if (rc == -ETIMEDOUT)
 		return error_set(err, rc, "Check the network between the hosts",
 			"the link to %s takes no data any more", s->peer->name);
 	do {
-		rc = link_read(s->sock, &s->rec, &s->stats, deadline_in(1000), err);
+		rc = link_read(l->sock, &s->rec, &l->stats, deadline_in(1000), err);
 	} while (rc == 0);
 	return rc;
 }
 
 int source_say(struct source *s, enum record_type type, struct error *err)
 {
-	int rc = record_write(s->sock, type, NULL, 0, deadline_in(SAY_MS));
+	int rc = record_write(s->link.sock, type, NULL, 0, deadline_in(SAY_MS));
 
-	return rc ? source_broken(s, rc, err) : 0;
+	return rc ? source_broken(s, &s->link, rc, err) : 0;
 }
 
 static int rename_to(struct source *s, const char *suffix, struct error *err)
@@ -161,12 +135,12 @@ static int step_go(struct source *s, struct error *err)
 static int hear_closed(struct source *s, struct error *err)
 {
 	int64_t deadline = deadline_in(CLEAN_MS);
-	int rc = link_read(s->sock, &s->rec, &s->stats, deadline, err);
+	int rc = link_read(s->link.sock, &s->rec, &s->link.stats, deadline, err);
 
 	if (rc == 0 && s->rec.type == RECORD_PLACE) {
 		if (!record_get_place(&s->rec, &s->place))
 			return error_set(err, -EPROTO, NULL, "a bad PLACE");
-		rc = link_read(s->sock, &s->rec, &s->stats, deadline, err);
+		rc = link_read(s->link.sock, &s->rec, &s->link.stats, deadline, err);
 	}
 	if (rc == 0 && s->rec.type != RECORD_CLOSED)
 		rc = error_set(err, -EPROTO, NULL, "%s came instead of CLOSED",
@@ -190,10 +164,10 @@ static int step_gone(struct source *s, struct error *err)
 static int step_abort(struct source *s, struct error *err)
 {
 	(void)err;
-	if (s->heard || s->resolving || s->sock < 0)
+	if (s->heard || s->resolving || s->link.sock < 0)
 		return 0;
 	/* Behind a batch that a low bwlimit lets out slowly. */
-	if (record_write(s->sock, RECORD_ABORT, NULL, 0, deadline_in(ABORT_MS)))
+	if (record_write(s->link.sock, RECORD_ABORT, NULL, 0, deadline_in(ABORT_MS)))
 		log_debug("%s could not be told", s->peer->name);
 	return 0;
 }
@@ -208,9 +182,9 @@ static int step_quiesced(struct source *s, struct error *err)
 		rc = drbd_window_whole(&s->window, DRBD_PROC, err);
 	if (rc)
 		return rc;
-	rc = record_write(s->sock, RECORD_QUIESCED, body,
+	rc = record_write(s->link.sock, RECORD_QUIESCED, body,
 		record_put_quiesced(body, sizeof(body), &s->verify.sums), deadline_in(SAY_MS));
-	return rc ? source_broken(s, rc, err) : 0;
+	return rc ? source_broken(s, &s->link, rc, err) : 0;
 }
 
 int source_step(void *ctx, enum handover_step step, struct error *err)
@@ -238,10 +212,10 @@ static bool hear_refused(struct source *s)
 	struct error why = ERROR_INIT;
 	int rc;
 
-	if (s->sock < 0)
+	if (s->link.sock < 0)
 		return false;
 	do {
-		rc = link_read(s->sock, &s->rec, &s->stats, deadline, &why);
+		rc = link_read(s->link.sock, &s->rec, &s->link.stats, deadline, &why);
 	} while (rc == 0);
 	return rc == -EREMOTEIO && s->rec.type == RECORD_REFUSED;
 }
@@ -277,9 +251,9 @@ static int ask(struct source *s, struct error *err)
 	memcpy(resolve.uuid, s->engine.entry.uuid, sizeof(resolve.uuid));
 	memcpy(resolve.token, s->engine.entry.token, sizeof(resolve.token));
 	len = record_put_resolve(body, sizeof(body), &resolve);
-	rc = record_write(s->sock, RECORD_RESOLVE, body, len, deadline_in(SAY_MS));
-	return rc ? source_broken(s, rc, err)
-		  : link_read(s->sock, &s->rec, &s->stats, deadline_in(HEAR_MS), err);
+	rc = record_write(s->link.sock, RECORD_RESOLVE, body, len, deadline_in(SAY_MS));
+	return rc ? source_broken(s, &s->link, rc, err)
+		  : link_read(s->link.sock, &s->rec, &s->link.stats, deadline_in(HEAR_MS), err);
 }
 
 int source_ask(struct source *s, struct error *err)
@@ -305,7 +279,7 @@ int source_ask(struct source *s, struct error *err)
 	if (rc == 0)
 		close_window(s);
 out:
-	source_disconnect(s);
+	link_down(&s->link);
 	s->resolving = false;
 	return rc;
 }

@@ -18,11 +18,8 @@ struct source {
 	char name[DOMAIN_NAME_LEN]; /* the domain's, to the user */
 	struct domain dom;	    /* with the name that it has on this host just now */
 	bool here;		    /* there is a copy on this host; `dom` is it */
-	int sock;		    /* lifeboat-wire, -1 = none */
-	pid_t wire;
+	struct link link;
 	struct record rec;
-	struct record_stats stats, past; /* of this link; of those before it */
-	char cipher[32];
 	struct drbd_window window;
 	struct record_place place; /* what the destination found out; state 0 = nothing yet */
 	struct verify verify;	   /* of what the destination was sent */
@@ -38,13 +35,12 @@ void source_dispose(struct source *s);
 
 /* Link up with s->peer: 0 or -errno with the reason. */
 int source_connect(struct source *s, struct error *err) WARN_UNUSED;
-void source_disconnect(struct source *s);
 
 /*
- * A write to lifeboat-wire failed with `rc`: it has hung up, and said why before. Returns the
- * better reason; whatever else it had passed on is read past.
+ * A write to the lifeboat-wire of `l` failed with `rc`: it has hung up, and said why before.
+ * Returns the better reason; whatever else it had passed on is read past.
  */
-int source_broken(struct source *s, int rc, struct error *err) WARN_UNUSED;
+int source_broken(struct source *s, struct link *l, int rc, struct error *err) WARN_UNUSED;
 
 /* A record without a body. When the link is broken, the reason it broke for. */
 int source_say(struct source *s, enum record_type type, struct error *err) WARN_UNUSED;

@@ -2,7 +2,6 @@
 #include "migrate/steer.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,26 +82,43 @@ static int out_of_time(struct steer *s, struct error *err)
 		"not handed over within %u s (--timeout); %s runs on here", s->timeout_s, s->name);
 }
 
-int steer_wait(struct steer *s, int fd, short events, int64_t deadline, struct error *err)
+/* What is waited for in any case, then what the caller waits for. */
+enum { WAIT_CALLERS, WAIT_CLIENT, WAIT_OTHERS };
+
+static bool any_ready(struct pollfd *fds, const struct pollfd *p, unsigned nr)
 {
+	bool any = false;
+
+	for (unsigned i = 0; i < nr; i++) {
+		fds[i].revents = p[i].revents;
+		any |= p[i].revents != 0;
+	}
+	return any;
+}
+
+int steer_wait(
+	struct steer *s, struct pollfd *fds, unsigned nr, int64_t deadline, struct error *err)
+{
+	struct pollfd p[WAIT_OTHERS + STEER_FDS] = {
+		[WAIT_CALLERS] = {.fd = s->listen, .events = POLLIN},
+		[WAIT_CLIENT] = {.fd = s->client, .events = POLLIN | POLLRDHUP},
+	};
+
+	for (unsigned i = 0; i < nr; i++)
+		p[WAIT_OTHERS + i] = fds[i];
 	for (;;) {
-		struct pollfd p[] = {
-			{.fd = fd, .events = events},
-			{.fd = s->listen, .events = POLLIN},
-			{.fd = s->client, .events = POLLIN | POLLRDHUP},
-		};
 		int64_t first = deadline < s->deadline ? deadline : s->deadline;
-		int n = poll(p, 3, deadline_poll_ms(first));
+		int n = poll(p, WAIT_OTHERS + nr, deadline_poll_ms(first));
 
 		if (n < 0 && errno != EINTR)
 			return error_sys(err, -errno, NULL, "cannot wait");
-		if (n > 0 && p[2].revents)
+		if (n > 0 && p[WAIT_CLIENT].revents)
 			return called_off(s, "", err);
-		if (n > 0 && p[1].revents && hear_caller(s))
+		if (n > 0 && p[WAIT_CALLERS].revents && hear_caller(s))
 			return called_off(s, " by 'migrate cancel'", err);
 		if (clock_ms() >= s->deadline)
 			return out_of_time(s, err);
-		if (n > 0 && p[0].revents)
+		if (n > 0 && any_ready(fds, p + WAIT_OTHERS, nr))
 			return 0;
 		if (clock_ms() >= deadline)
 			return -ETIMEDOUT;
@@ -111,7 +127,7 @@ int steer_wait(struct steer *s, int fd, short events, int64_t deadline, struct e
 
 int steer_look(struct steer *s, struct error *err)
 {
-	int rc = steer_wait(s, -1, 0, clock_ms(), err);
+	int rc = steer_wait(s, NULL, 0, clock_ms(), err);
 
 	return rc == -ETIMEDOUT ? 0 : rc;
 }

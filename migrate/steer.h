@@ -8,6 +8,7 @@
 #define MIGRATE_STEER_H
 
 #include <jansson.h>
+#include <poll.h>
 
 #include "base/config.h"
 #include "hypervisor/hypervisor.h"
@@ -42,11 +43,13 @@ void steer_open(struct steer *s, const struct config *cfg, const char *domain, i
 int steer_look(struct steer *s, struct error *err) WARN_UNUSED;
 
 /*
- * Wait until `fd` has `events`: 0; -ETIMEDOUT, without a sentence, when `deadline` passes first;
- * -ECANCELED with the sentence when it was called off.
+ * Wait until one of `nr` (up to STEER_FDS) descriptors has what `fds` asks for: 0, as by poll();
+ * -ETIMEDOUT, without a sentence, when `deadline` passes first; -ECANCELED with the sentence when
+ * it was called off.
  */
-int steer_wait(
-	struct steer *s, int fd, short events, int64_t deadline, struct error *err) WARN_UNUSED;
+#define STEER_FDS 8u
+int steer_wait(struct steer *s, struct pollfd *fds, unsigned nr, int64_t deadline,
+	struct error *err) WARN_UNUSED;
 
 /* The move has ended: tell all who asked for its end what came of it. Frees `outcome`; idempotent.
  */

@@ -22,7 +22,7 @@
 
 #define WINDOW_MAX	 64u /* records */
 #define WINDOW_SLOTS	 16u /* of them with pages: 16 MiB */
-#define WINDOW_SAY_EVERY 4u  /* records for which a destination says APPLIED once */
+#define WINDOW_SAY_EVERY 4u  /* batches for which a destination says APPLIED once */
 
 struct window_record {
 	uint32_t type; /* as it goes to lifeboat-wire */

@@ -145,9 +145,22 @@ class Host:
         self.hv("create", path)
         return path
 
+    def wires(self):
+        """Their parents tell whose they are: lifeboat-wire has an environment that nobody may read."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and (entry / "comm").read_text().strip() == "lifeboat-wire":
+                    parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
+                    if str(self.config).encode() in pathlib.Path(f"/proc/{parent}/environ").read_bytes():
+                        found.append(int(entry.name))
+            except OSError:
+                continue
+        return sorted(found)
+
 
 class Relay:
-    """A link that can be cut: forwards connections to a host, and remembers what the source sent."""
+    """A link that can be cut or slow: forwards connections to a host, and remembers what the source sent."""
 
     def __init__(self, port, target="127.0.0.1", listen=0):
         self.target = (target, port)
@@ -156,7 +169,9 @@ class Relay:
         self.pairs = []
         self.up = True
         self.limit = None  # cut by itself after so many bytes
+        self.slow = False  # some MB a second for each connection
         self.seen = bytearray()
+        self.sent = {}  # by connection
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self):
@@ -181,6 +196,9 @@ class Relay:
             while data := source.recv(65536):
                 if remember:
                     self.seen += data
+                    self.sent[source] = self.sent.get(source, 0) + len(data)
+                    if self.slow:
+                        time.sleep(0.02)
                     if self.limit is not None and len(self.seen) >= self.limit:
                         self.cut()
                 target.sendall(data)

@@ -39,7 +39,7 @@ DOMAIN_KEYS = ["name", "uuid", "domid", "type", "state", "memory_kb", "vcpus", "
                "vif", "disk"]
 HOST_KEYS = ["backend", "version", "cpus", "memory_total_kb", "memory_free_kb", "tracker", "tracker_reason"]
 SUMMARY_KEYS = ["event", "domain", "from", "to", "total_ms", "downtime_ms", "predicted_ms", "rounds", "memory_bytes",
-                "pages_sent", "wire_bytes", "cipher", "rejoins", "pause", "network", "verify",
+                "pages_sent", "wire_bytes", "streams", "cipher", "rejoins", "pause", "network", "verify",
                 "findings"]
 JOURNAL_KEYS = ["name", "state", "term", "owner", "settled", "peer", "since_ms"]
 PAUSE_KEYS = ["suspend_ms", "last_round_ms", "build_ms", "commit_ms", "activate_ms"]
@@ -721,6 +721,8 @@ class Migrate(Case):
                   --pause                Not live: say how long the guest will stand still,
                                          then send all of it
               -q, --quiet                No progress, only the summary
+                  --streams=N            Send pages on up to N links at once, 1 to 8; with
+                                         a bwlimit one is enough (config: streams)
                   --timeout=SECS         Cancel it unless it is handed over within SECS
                                          seconds
                   --yes                  With claim: you know what it means

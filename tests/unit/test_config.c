@@ -60,6 +60,7 @@ static void test_defaults(void **state)
 	assert_int_equal(cfg.embedded_memory_mb, 0);
 	assert_int_equal(cfg.max_downtime_ms, 300);
 	assert_int_equal(cfg.resume_s, 30);
+	assert_int_equal(cfg.streams, 0);
 	assert_int_equal(cfg.nr_peers, 0);
 }
 
@@ -152,6 +153,7 @@ static const struct {
 		"dirty_tracking must be auto, pagemap or compare, not 'magic'"},
 	{"embedded_memory = -1\n", 1, "embedded_memory must lie between 0 and 16777216, not -1"},
 	{"embedded_memory = 16777217\n", 1, "embedded_memory must lie between"},
+	{"streams = 9\n", 1, "streams must lie between 0 and 8, not 9"},
 	{"resume_time = 3601\n", 1, "resume_time must lie between 0 and 3600, not 3601"},
 	{"max_downtime = 0\n", 1, "max_downtime must lie between 1 and 3600000, not 0"},
 	{"max_downtime = 3600001\n", 1, "max_downtime must lie between"},

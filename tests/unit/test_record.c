@@ -237,6 +237,31 @@ static bool resolve_same(const struct record *rec)
 	       test_all(resolve.token, sizeof(resolve.token), 0xcd);
 }
 
+static size_t join_put(void *buf, size_t size)
+{
+	struct record_resolve join = {.stream = 7, .term = 0x0123456789abcdef};
+
+	memset(join.uuid, 0xab, sizeof(join.uuid));
+	memset(join.token, 0xcd, sizeof(join.token));
+	return record_put_join(buf, size, &join);
+}
+
+static bool join_get(const struct record *rec)
+{
+	struct record_resolve join;
+
+	return record_get_join(rec, &join);
+}
+
+static bool join_same(const struct record *rec)
+{
+	struct record_resolve join;
+
+	return record_get_join(rec, &join) && join.stream == 7 && !join.ceded &&
+	       join.term == 0x0123456789abcdef && test_all(join.uuid, sizeof(join.uuid), 0xab) &&
+	       test_all(join.token, sizeof(join.token), 0xcd);
+}
+
 static size_t findings_put(void *buf, size_t size)
 {
 	struct findings found = {0};
@@ -322,6 +347,7 @@ static const struct body_kind kinds[] = {
 	{"OFFER", offer_put, offer_get, offer_same},
 	{"ACCEPT", accept_put, accept_get, accept_same},
 	{"RESOLVE", resolve_put, resolve_get, resolve_same},
+	{"JOIN", join_put, join_get, join_same},
 	{"REFUSED", reason_put, reason_get, reason_same},
 	{"ROUND", round_put, round_get, round_same},
 	{"STATS", stats_put, stats_get, stats_same},
