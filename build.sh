@@ -59,10 +59,10 @@ build_sanitized() {
 
 # run_tests DIR [meson test arguments]
 run_tests() {
-	local dir=$1
+	local dir=$1 status=0
 	shift
-	meson test -C "$dir" --no-rebuild --print-errorlogs --num-processes 2 "$@" || true
-	python3 tests/summary.py "$dir/meson-logs/testlog.junit.xml" "$dir"
+	meson test -C "$dir" --no-rebuild --print-errorlogs --num-processes 2 "$@" || status=$?
+	python3 tests/summary.py "$dir/meson-logs/testlog.junit.xml" "$dir" $status
 }
 
 # Everything that any machine can run, plain and under sanitizers. One summary line at the end.

@@ -2,15 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Count test results.
 
-summary.py JUNIT.xml LABEL   name what failed or was skipped, add the counts to $LIFEBOAT_TEST_COUNT
-summary.py --total FILE      add up, print "N passed, N failed"; a skip counts as failed when $CI is set
+summary.py JUNIT.xml LABEL STATUS   name what failed or was skipped, add the counts to $LIFEBOAT_TEST_COUNT; STATUS is
+                                    what meson ended with: it knows of a program that did not end, the XML may not
+summary.py --total FILE             add up, print "N passed, N failed"; a skip counts as failed when $CI is set
 """
 import os
 import sys
 import xml.etree.ElementTree as ET
 
 
-def count(path, label):
+def count(path, label, status):
     passed = failed = skipped = 0
     for case in ET.parse(path).iter("testcase"):
         name = f"{label}: {case.get('classname', '')} {case.get('name', '')}"
@@ -25,6 +26,9 @@ def count(path, label):
     if passed + failed + skipped == 0:
         failed = 1
         print(f"FAILED  {label}: no test ran")
+    if status and not failed:
+        failed = 1
+        print(f"FAILED  {label}: a test program ran out of its time, or ended badly; see above")
     add(passed, failed, skipped)
     return failed
 
@@ -48,6 +52,8 @@ def total(path):
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if len(sys.argv) == 3 and sys.argv[1] == "--total":
+        sys.exit(1 if total(sys.argv[2]) else 0)
+    if len(sys.argv) != 4:
         sys.exit(__doc__)
-    sys.exit(1 if (total(sys.argv[2]) if sys.argv[1] == "--total" else count(sys.argv[1], sys.argv[2])) else 0)
+    sys.exit(1 if count(sys.argv[1], sys.argv[2], int(sys.argv[3])) else 0)
