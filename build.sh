@@ -97,11 +97,16 @@ bench() {
 		build
 		exec nice -n 10 python3 tests/bench/estimate.py "$BUILD" "$@"
 		;;
+	lab)
+		build
+		exec python3 tests/bench/lab.py "$@"
+		;;
 	help)
 		cat <<'EOF'
 usage: ./build.sh bench [stream] [--mib N] [--runs N] [--only lifeboat] [IMAGE...]
   stream  five memory images from one process to another over loopback, by lifeboat, QEMU and ssh (default)
   estimate [--memory MIB] [--only LINK]...  what 'migrate --estimate' says beside what then happens, 24 embedded moves
+  lab [--load NAME]... [--turns N]  'migrate' beside 'xl migrate' between two real Xen hosts under emulation (half an hour)
 Figures go to build/bench-NAME.json too. On Debian as root it installs the peers: openssh-server and qemu-system-x86.
 EOF
 		;;

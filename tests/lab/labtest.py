@@ -64,6 +64,20 @@ def domains(host):
     return [line.split()[0] for line in lines if line.split()[0] != "Domain-0"]
 
 
+class Wire:
+    """What passes the link while the block lasts: `bytes`, with the capture's own 16 a frame."""
+
+    def __enter__(self):
+        self.file = tempfile.mktemp(suffix=".pcap")
+        lab("capture", "start", self.file)
+        return self
+
+    def __exit__(self, *_):
+        lab("capture", "stop")
+        self.bytes = os.path.getsize(self.file)
+        os.unlink(self.file)
+
+
 class Gap:
     """lab-gap on host b's dom0, for as long as the block lasts."""
 
@@ -156,21 +170,16 @@ class Lab(unittest.TestCase):
         for host in "ab":
             on(host, "drbdadm", "net-options", "--allow-two-primaries=yes", self.name)
         on(to, "drbdadm", "primary", self.name)
-        out = tempfile.mktemp(suffix=".pcap")
-        lab("capture", "start", out)
-        with Gap(self.address) as gap:
+        with Wire() as wire, Gap(self.address) as gap:
             began = time.monotonic()
             on(start, "xl", "migrate", self.name, f"host{to}")
             total = time.monotonic() - began
             type(self).at = to
             self.assert_whole()
-        lab("capture", "stop")
-        wire = os.path.getsize(out)
-        os.unlink(out)
         until("the old host demotes", lambda: on(start, "drbdadm", "secondary", self.name, check=False).returncode == 0)
         for host in "ab":
             on(host, "drbdadm", "net-options", "--allow-two-primaries=no", self.name)
-        return {"total_ms": round(total * 1000), "gap_ms": gap.result["longest_gap_ms"], "wire_bytes": wire}
+        return {"total_ms": round(total * 1000), "gap_ms": gap.result["longest_gap_ms"], "wire_bytes": wire.bytes}
 
     def start_slow_move(self):
         """A move over a link slow enough to be caught in the middle."""
