@@ -25,7 +25,7 @@ enum receive_phase {
  * made on; all that is not pages comes there, and the source makes sure of the order.
  */
 struct stream {
-	int sock; /* -1 = none just now; the source's business, but for stream 0 */
+	int sock;   /* -1 = none just now; the source's business, but for stream 0 */
 	bool began; /* there was a link */
 	struct lane lane;
 	uint64_t pages, applied; /* pages with contents; records */

@@ -176,24 +176,65 @@ static void test_place_and_type_count(void **state)
 	assert_non_null(strstr(what, "more than one page of g"));
 }
 
+static void assert_several(const struct verify_sums *theirs)
+{
+	struct error err = ERROR_INIT;
+
+	assert_int_equal(verify_compare(&there, theirs, "g", &err), -EBADMSG);
+	assert_non_null(strstr(err.what, "more than one page of g"));
+}
+
 static void test_several_are_not_taken_for_one(void **state)
 {
 	struct test_random r = TEST_RANDOM(4);
-	char what[ERROR_TEXT_LEN];
+	uint8_t page[PAGE_BYTES];
 
 	(void)state;
 	take_all(&here);
 	for (unsigned i = 0; i < 500; i++) {
+		unsigned nr = 2 + test_random_below(&r, 3),
+			 first = test_random_below(&r, PAGES / 4);
+
 		take_all(&there);
-		for (unsigned n = 2 + test_random_below(&r, 3); n; n--)
-			take(&there, test_random_below(&r, PAGES / 2) * 2 + n % 2, 0,
-				memory[(n * 37) % 5]);
-		if (compare(what) == 0 || strstr(what, "more than one"))
-			continue;
-		/* It may have hit one page twice, or put back what was there. */
-		assert_non_null(strstr(what, "page 0x"));
-		assert_int_equal(verify_compare(&here, &here.sums, "g", NULL), 0);
+		for (unsigned n = 0; n < nr; n++) {
+			uint64_t pfn = first + n * (1 + test_random_below(&r, PAGES / 8));
+
+			memcpy(page, memory[pfn], sizeof(page));
+			page[n] ^= (uint8_t)(1 + i % 255);
+			take(&there, pfn, 0, page);
+		}
+		/* Apart by n, so at least two of them are not the same one. */
+		assert_several(&here.sums);
 	}
+}
+
+/* Each of the three sums, and the count, is looked at; sums that no page explains name none. */
+static void test_sums_of_no_page(void **state)
+{
+	struct verify_sums sums;
+
+	(void)state;
+	take_all(&here);
+	take_all(&there);
+	for (unsigned i = 0; i < VERIFY_SUMS; i++) {
+		sums = here.sums;
+		sums.sum[i] = (sums.sum[i] + 5) % VERIFY_PRIME;
+		if (i == 0)
+			continue; /* a difference of page 0, which has no place in the others */
+		assert_several(&sums);
+	}
+	sums = here.sums;
+	sums.sum[0] = (sums.sum[0] + 5) % VERIFY_PRIME;
+	assert_int_equal(verify_compare(&there, &sums, "g", NULL), -EBADMSG);
+	sums = here.sums;
+	sums.pages++;
+	assert_several(&sums);
+	/* As page 2^40 would differ, which this domain does not have. */
+	sums = here.sums;
+	sums.sum[0] = (sums.sum[0] + 1) % VERIFY_PRIME;
+	sums.sum[1] = (sums.sum[1] + (UINT64_C(1) << 40)) % VERIFY_PRIME;
+	sums.sum[2] = (sums.sum[2] + (UINT64_C(1) << 19)) % VERIFY_PRIME; /* 2^80 = 2^19 */
+	assert_several(&sums);
 }
 
 static void test_another_key(void **state)
@@ -220,6 +261,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_place_and_type_count, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			test_several_are_not_taken_for_one, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_sums_of_no_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_another_key, setup, teardown),
 	};
 
