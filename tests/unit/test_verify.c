@@ -229,6 +229,12 @@ static void test_sums_of_no_page(void **state)
 	sums = here.sums;
 	sums.pages++;
 	assert_several(&sums);
+	/* Page 7, were it not for the third sum. */
+	sums = here.sums;
+	sums.sum[0] = (sums.sum[0] + 1) % VERIFY_PRIME;
+	sums.sum[1] = (sums.sum[1] + 7) % VERIFY_PRIME;
+	sums.sum[2] = (sums.sum[2] + 50) % VERIFY_PRIME;
+	assert_several(&sums);
 	/* As page 2^40 would differ, which this domain does not have. */
 	sums = here.sums;
 	sums.sum[0] = (sums.sum[0] + 1) % VERIFY_PRIME;
