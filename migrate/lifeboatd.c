@@ -38,14 +38,20 @@ struct pending {
 	int64_t deadline;
 };
 
-/* How often a hand-over that is open is tried again: nothing tells when a peer is back. */
-#define RESOLVE_EVERY_MS 5000
+/*
+ * How often a hand-over that is open is tried again: nothing tells when a peer is back. While an
+ * engine is at work it most likely is that engine's, whose end is looked at at once.
+ */
+#define RESOLVE_EVERY_MS  5000
+#define RESOLVE_BESIDE_MS 30000
+#define ENGINES_MAX	  64 /* known to be at work; more are merely not known */
 
 struct daemon {
 	struct config cfg;
 	pid_t resolver; /* 0 = none runs */
 	int64_t resolve_at;
 	bool look_again; /* an engine ended badly: look even where all seems settled */
+	pid_t engine[ENGINES_MAX];
 	int signals, net, client;
 	struct pending pending[PENDING_MAX];
 };
@@ -128,8 +134,27 @@ static int open_signals(struct error *err)
 	return fd < 0 ? error_sys(err, -errno, NULL, "cannot watch signals") : fd;
 }
 
+/* Put `now` where `old` is; 0 is a free place. False when there is none. */
+static bool replace_engine(struct daemon *d, pid_t old, pid_t now)
+{
+	for (unsigned i = 0; i < ENGINES_MAX; i++)
+		if (d->engine[i] == old) {
+			d->engine[i] = now;
+			return true;
+		}
+	return false;
+}
+
+static bool engine_at_work(const struct daemon *d)
+{
+	for (unsigned i = 0; i < ENGINES_MAX; i++)
+		if (d->engine[i])
+			return true;
+	return false;
+}
+
 /* Start one of our programs with `sock` as its descriptor 3; it outlives us. */
-static void start_engine(const char *name, const char *arg, int sock)
+static void start_engine(struct daemon *d, const char *name, const char *arg, int sock)
 {
 	char path[PATH_MAX];
 	char *argv[] = {(char *)(uintptr_t)name, (char *)(uintptr_t)arg, NULL};
@@ -139,6 +164,8 @@ static void start_engine(const char *name, const char *arg, int sock)
 		pid = proc_spawn(path, argv, &(struct proc_fd){sock, 3}, 1, PROC_DETACH);
 	if (pid < 0)
 		log_error("cannot start %s: %s", name, strerror(-pid));
+	else
+		replace_engine(d, 0, pid);
 }
 
 /* Is there a hand-over, or what one left behind, that somebody must still act on? */
@@ -169,7 +196,7 @@ static void resolve(struct daemon *d, bool always)
 	char *argv[] = {name, NULL};
 
 	always |= d->look_again;
-	d->resolve_at = deadline_in(RESOLVE_EVERY_MS);
+	d->resolve_at = deadline_in(engine_at_work(d) ? RESOLVE_BESIDE_MS : RESOLVE_EVERY_MS);
 	if (d->resolver || (!always && !something_open(&d->cfg)))
 		return;
 	d->look_again = false;
@@ -210,7 +237,7 @@ static void accept_peer(struct daemon *d)
 }
 
 /* lifeboat-wire speaks once the peer's first frame was good, or hangs up after logging why. */
-static void pending_ready(struct pending *p)
+static void pending_ready(struct daemon *d, struct pending *p)
 {
 	struct record rec;
 	struct record_link link;
@@ -220,7 +247,7 @@ static void pending_ready(struct pending *p)
 		rc = record_read(p->sock, &rec, deadline_in(1000));
 	if (rc == 0 && rec.type == RECORD_LINK_UP && record_get_link(&rec, &link)) {
 		log_info("%s connected (%s)", link.peer, link.cipher);
-		start_engine("lifeboat-receive", link.peer, p->sock);
+		start_engine(d, "lifeboat-receive", link.peer, p->sock);
 	}
 	record_dispose(&rec);
 	fd_close(&p->sock);
@@ -232,7 +259,7 @@ static void accept_client(struct daemon *d)
 
 	if (client < 0)
 		return;
-	start_engine("lifeboat-send", NULL, client);
+	start_engine(d, "lifeboat-send", NULL, client);
 	fd_close(&client);
 }
 
@@ -249,10 +276,12 @@ static bool handle_signals(struct daemon *d)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == d->resolver) {
 			d->resolver = 0;
-		} else if (status != 0) {
-			d->look_again = true;
-			d->resolve_at = clock_ms();
+			continue;
 		}
+		d->look_again |= status != 0;
+		/* One that ended well may have been what others waited behind. */
+		if (replace_engine(d, pid, 0) || status != 0)
+			d->resolve_at = clock_ms();
 	}
 	return end;
 }
@@ -283,7 +312,7 @@ static void run(struct daemon *d)
 			resolve(d, false);
 		for (int i = 0; i < PENDING_MAX; i++) {
 			if (fds[POLL_PENDING + i].revents)
-				pending_ready(&d->pending[i]);
+				pending_ready(d, &d->pending[i]);
 			else if (d->pending[i].sock >= 0 && clock_ms() >= d->pending[i].deadline)
 				fd_close(&d->pending[i].sock);
 		}
