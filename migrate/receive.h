@@ -43,6 +43,7 @@ struct receive {
 	int64_t lost;	      /* stream 0 is, until then another link may come; 0 = it stands */
 	struct verify verify; /* of what the domain was built from */
 	uint8_t *scratch;     /* of an estimate, TRIAL_PAGES_MAX */
+	uint32_t tried;	      /* of them */
 	struct findings found;
 	bool offered;		    /* what began it was an OFFER */
 	struct addresses addresses; /* the guest's, as the source learned them */
@@ -59,10 +60,11 @@ int receive_streams_begin(struct receive *r) WARN_UNUSED;
 /* Its guest stands still: a source whose link is lost now would not wait, and needs but one. */
 void receive_streams_end(struct receive *r);
 /*
- * The next record, from whichever stream has one: 0 and r->at; -EAGAIN when there is none yet, but
- * a link came or went; else -errno with the reason in r->err.
+ * Waits for `patience_ms` at most, 0 = as long as the links stand. The next record, from whichever
+ * stream has one: 0 and r->at; -EAGAIN when there is none yet, but a link came or went; else -errno
+ * with the reason in r->err.
  */
-int receive_streams_hear(struct receive *r) WARN_UNUSED;
+int receive_streams_hear(struct receive *r, int64_t patience_ms) WARN_UNUSED;
 /* A record of r->at was applied: count it, and tell the source now and then. */
 void receive_applied(struct receive *r, uint32_t type);
 

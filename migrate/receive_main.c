@@ -219,6 +219,9 @@ static int on_offer(struct receive *r)
 	if (rc == 0 && offer.flags & OFFER_CHECK_ONLY) {
 		r->phase = offer.flags & OFFER_TRIAL ? PHASE_TRIAL : PHASE_END;
 		engine_close(&r->dst.engine); /* the answer may be followed by a move at once */
+		verify_init(&r->verify, r->dst.engine.entry.token);
+		if (offer.flags & OFFER_TRIAL)
+			rc = receive_streams_begin(r);
 	} else if (rc == 0) {
 		rc = begin(r, json);
 	}
@@ -295,13 +298,13 @@ static int on_pages(struct receive *r)
  */
 static int on_trial_pages(struct receive *r)
 {
-	struct stream *s = &r->stream[0];
+	struct stream *s = &r->stream[r->at];
 	struct page_batch batch;
 	size_t len;
 
-	if (!record_get_pages(&r->rec, &batch))
+	if (link_get_pages(&r->rec, &s->lane, &batch))
 		return error_set(&r->err, -EPROTO, NULL, "lifeboat-wire passed a bad page batch");
-	if (batch.nr_data > TRIAL_PAGES_MAX - s->pages)
+	if (batch.nr_data > TRIAL_PAGES_MAX - r->tried)
 		return error_set(
 			&r->err, -EPROTO, NULL, "%s sent more to try than it may", r->peer);
 	len = (size_t)batch.nr_data * PAGE_BYTES;
@@ -309,8 +312,18 @@ static int on_trial_pages(struct receive *r)
 		r->scratch = malloc((size_t)TRIAL_PAGES_MAX * PAGE_BYTES);
 	if (!r->scratch)
 		return error_set(&r->err, -ENOMEM, NULL, "no memory for an estimate");
-	memcpy(r->scratch + (size_t)s->pages * PAGE_BYTES, batch.data, len);
-	s->pages += batch.nr_data;
+	memcpy(r->scratch + (size_t)r->tried * PAGE_BYTES, batch.data, len);
+	r->tried += batch.nr_data;
+	s->pages += page_batch_contents(&batch);
+	/* Of pages that are numbered as they come, which is no more than may come. */
+	for (uint32_t i = 0; i < batch.nr; i++)
+		if (page_pfn(batch.entry[i]) >= TRIAL_PAGES_MAX)
+			return error_set(&r->err, -EPROTO, NULL,
+				"%s sent a page to try that it may not", r->peer);
+	if (verify_batch(&r->verify, &batch))
+		return error_set(&r->err, -ENOMEM, NULL, "no memory for an estimate");
+	if (link_done_pages(&r->rec, &s->lane))
+		log_debug("lifeboat-wire has gone");
 	return 0;
 }
 
@@ -323,13 +336,6 @@ static int count_round(struct receive *r)
 		return error_set(&r->err, -EPROTO, NULL, "%s counted %llu pages where %llu came",
 			r->peer, (unsigned long long)round.pages, (unsigned long long)pages);
 	return 0;
-}
-
-static int on_trial_round(struct receive *r)
-{
-	int rc = count_round(r);
-
-	return rc ? rc : reply(r, RECORD_ROUND_ACK, r->rec.body, r->rec.len);
 }
 
 /* The source's disks are at rest: ours may become writable, and only now. */
@@ -419,7 +425,7 @@ static int (*const handlers[RECEIVE_PHASES][RECORD_TYPE_END])(struct receive *) 
 		},
 	[PHASE_READY] = {[RECORD_GO] = on_go},
 	[PHASE_OWNER] = {[RECORD_GONE] = on_gone},
-	[PHASE_TRIAL] = {[RECORD_PAGES] = on_trial_pages, [RECORD_ROUND] = on_trial_round},
+	[PHASE_TRIAL] = {[RECORD_PAGES] = on_trial_pages, [RECORD_ROUND] = count_round},
 };
 
 /* Which records may come on a stream that is not the first. */
@@ -428,9 +434,15 @@ static bool only_pages(uint32_t type)
 	return type == RECORD_PAGES || type == RECORD_ROUND;
 }
 
+static bool streaming(const struct receive *r)
+{
+	return r->phase == PHASE_BUILDING || r->phase == PHASE_TRIAL;
+}
+
 /* As receive_streams_hear. */
 static int hear(struct receive *r)
 {
+	/* While it builds, a silent source is a slow guest; a dead one is noticed by the link. */
 	static const int64_t patience_ms[RECEIVE_PHASES] = {
 		[PHASE_WAITING] = OFFER_MS,
 		[PHASE_OWNER] = GONE_MS,
@@ -438,26 +450,26 @@ static int hear(struct receive *r)
 	};
 	int64_t ms = patience_ms[r->phase];
 
-	if (r->phase == PHASE_BUILDING)
-		return receive_streams_hear(r);
+	if (streaming(r))
+		return receive_streams_hear(r, ms);
 	r->at = 0;
 	return link_read(WIRE_FD, &r->rec, NULL, ms ? deadline_in(ms) : DEADLINE_NEVER, &r->err);
 }
 
 static int serve(struct receive *r)
 {
-	bool building = r->phase == PHASE_BUILDING;
+	bool counted = streaming(r);
 	uint32_t type;
 	int rc = hear(r);
 
 	if (rc)
-		return rc == -EAGAIN && building ? 0 : rc;
+		return rc == -EAGAIN && counted ? 0 : rc;
 	type = r->rec.type == RECORD_SLOT ? (uint32_t)RECORD_PAGES : r->rec.type;
 	if (type >= RECORD_TYPE_END || !handlers[r->phase][type] || (r->at && !only_pages(type)))
 		return error_set(&r->err, -EPROTO, "Run the same lifeboat version on both hosts",
 			"%s sent %s out of turn", r->peer, record_type_name(r->rec.type));
 	rc = handlers[r->phase][type](r);
-	if (rc == 0 && building && type != RECORD_QUIESCED)
+	if (rc == 0 && counted && type != RECORD_QUIESCED)
 		receive_applied(r, type);
 	return rc;
 }

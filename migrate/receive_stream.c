@@ -136,7 +136,7 @@ static int take_link(struct receive *r)
 }
 
 /* Wait for something: a stream's record (r->at), or a link. 0 or -EAGAIN. */
-static int await(struct receive *r)
+static int await(struct receive *r, int64_t deadline)
 {
 	struct pollfd p[RECORD_STREAMS_MAX + 1];
 	unsigned turn = r->at;
@@ -146,13 +146,15 @@ static int await(struct receive *r)
 		p[i] = (struct pollfd){
 			.fd = i == 0 && r->lost ? -1 : r->stream[i].sock, .events = POLLIN};
 	p[RECORD_STREAMS_MAX] = (struct pollfd){.fd = r->join.listen, .events = POLLIN};
-	n = poll(p, RECORD_STREAMS_MAX + 1, r->lost ? deadline_poll_ms(r->lost) : -1);
+	n = poll(p, RECORD_STREAMS_MAX + 1, deadline_poll_ms(r->lost ? r->lost : deadline));
 	if (n < 0 && errno != EINTR)
 		return error_sys(&r->err, -errno, NULL, "cannot wait");
 	if (r->lost && clock_ms() >= r->lost)
 		return error_set(&r->err, -ECONNRESET, NULL,
 			"the link to %s was lost and did not come back within %u s", r->peer,
 			r->cfg.resume_s);
+	if (n == 0 && clock_ms() >= deadline)
+		return error_set(&r->err, -ETIMEDOUT, NULL, "%s says nothing any more", r->peer);
 	if (n > 0 && p[RECORD_STREAMS_MAX].revents) {
 		rc = take_link(r);
 		return rc ? rc : -EAGAIN;
@@ -178,7 +180,7 @@ static int lost(struct receive *r, int rc)
 		r->err = ERROR_INIT;
 		return -EAGAIN;
 	}
-	if (r->join.listen < 0 || !r->cfg.resume_s)
+	if (r->join.listen < 0 || !r->cfg.resume_s || r->phase != PHASE_BUILDING)
 		return rc;
 	log_warn("%s: %s; waiting up to %u s for another link", r->dst.name, r->err.what,
 		r->cfg.resume_s);
@@ -187,13 +189,12 @@ static int lost(struct receive *r, int rc)
 	return -EAGAIN;
 }
 
-int receive_streams_hear(struct receive *r)
+int receive_streams_hear(struct receive *r, int64_t patience_ms)
 {
-	int rc = await(r);
+	int rc = await(r, patience_ms ? deadline_in(patience_ms) : DEADLINE_NEVER);
 
 	if (rc)
 		return rc;
-	/* A silent source is a slow guest; a dead one is noticed by the link. */
 	rc = link_read(r->stream[r->at].sock, &r->rec, NULL, DEADLINE_NEVER, &r->err);
 	return rc ? lost(r, rc) : 0;
 }

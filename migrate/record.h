@@ -38,7 +38,7 @@ enum record_type {
 	RECORD_PAGES,	  /* source: a page batch */
 	RECORD_TAIL,	  /* source: opaque, after the last page */
 	RECORD_ROUND,	  /* source: a round ends here */
-	RECORD_ROUND_ACK, /* destination: everything before that ROUND is applied */
+	RECORD_APPLIED,	  /* destination, while it builds: what it has by now */
 	RECORD_QUIESCED,  /* source: the guest stands still, all is sent, disks are at rest */
 	RECORD_READY,	  /* destination: complete and paused, waiting for GO */
 	RECORD_GO,	  /* source: it is yours */
@@ -53,16 +53,15 @@ enum record_type {
 	RECORD_PROBED,	  /* source: from these vifs they went out */
 	RECORD_ADDRESSES, /* source, while it runs: what the guest is called on its network */
 	RECORD_PLACE,	  /* destination, after DONE: whether it is reached here */
-	RECORD_JOIN,	/* source, instead of OFFER: a stream of that hand-over, from now on here */
-	RECORD_JOINED,	/* destination, to JOIN: what it has of it */
-	RECORD_APPLIED, /* destination, while it builds: what it has by now */
+	RECORD_JOIN,   /* source, instead of OFFER: a stream of that hand-over, from now on here */
+	RECORD_JOINED, /* destination, to JOIN: what it has of it */
 	RECORD_TYPE_END,
 
 	RECORD_LOCAL = 0x1000,
 	RECORD_SETUP = RECORD_LOCAL, /* engine -> wire: keys and peers, first of all */
 	RECORD_LINK_UP,		     /* wire -> engine: handshake done, who the peer is */
 	RECORD_LINK_DOWN,	     /* wire -> engine: link lost, why */
-	RECORD_STATS, /* wire -> engine: bytes so far, before each ROUND_ACK and READY */
+	RECORD_STATS, /* wire -> engine: bytes so far, before each record of the peer */
 	RECORD_PACE,  /* engine -> wire: frames after it leave at most this fast */
 	RECORD_LANE,  /* engine -> wire: lane.h's memory, with its descriptors */
 	RECORD_SLOT,  /* either way: a page batch whose contents are in the lane's next slot */

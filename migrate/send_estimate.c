@@ -15,7 +15,6 @@
 #include "migrate/forecast.h"
 #include "migrate/send.h"
 
-#define STALL_MS      60000
 #define FIRST_PAGES   256
 #define ENOUGH_MS     200 /* a try that takes so long tells the rate */
 #define REST_AFTER_MS 60  /* while no move to this peer has shown what comes after its pages */
@@ -64,11 +63,31 @@ static int on_sample(void *ctx, bool dirty, const struct page_batch *batch)
 	return 0;
 }
 
+/* A batch of the sample's pages from `at` on, as a move would send it. */
+static int send_piece(struct send *s, const struct sample *sample, uint32_t at, uint32_t nr)
+{
+	struct page_batch batch = {.nr = nr, .nr_data = nr};
+	int rc;
+
+	/* Numbers of their own: a page that came before would be told by what changed. */
+	for (uint32_t i = 0; i < nr; i++)
+		batch.entry[i] = s->pages + i;
+	batch.data = send_room(s, &batch);
+	if (!batch.data)
+		return s->err->rc;
+	memcpy(batch.data, sample->data + (size_t)at * PAGE_BYTES, (size_t)nr * PAGE_BYTES);
+	rc = verify_batch(&s->src.verify, &batch);
+	if (rc)
+		return error_sys(s->err, rc, NULL, "cannot try the link");
+	rc = send_pages(s, &batch);
+	s->pages += nr;
+	return rc ? rc : send_look_around(s);
+}
+
 /* Send `nr` pages of the sample, round and round, until the destination has them: milliseconds. */
 static int send_sample(struct estimate *e, const struct sample *sample, uint32_t nr, double *ms)
 {
 	struct send *s = e->s;
-	struct page_batch batch = {0};
 	int64_t start = clock_ns();
 	uint32_t at = 0;
 	int rc = 0;
@@ -78,18 +97,9 @@ static int send_sample(struct estimate *e, const struct sample *sample, uint32_t
 
 		if (piece > sample->nr - at)
 			piece = sample->nr - at;
-		batch.nr = batch.nr_data = piece;
-		/* Numbers of their own: a page that came before would be told by what changed. */
-		for (uint32_t i = 0; i < piece; i++)
-			batch.entry[i] = s->pages + i;
-		batch.data = sample->data + (size_t)at * PAGE_BYTES;
-		rc = record_write_pages(s->src.link.sock, &batch, deadline_in(STALL_MS));
-		if (rc)
-			return source_broken(&s->src, &s->src.link, rc, s->err);
-		s->pages += piece;
+		rc = send_piece(s, sample, at, piece);
 		nr -= piece;
 		at = (at + piece) % sample->nr;
-		rc = steer_look(&s->steer, s->err);
 	}
 	if (!rc)
 		rc = send_barrier(s);
@@ -109,14 +119,14 @@ static int try_link(
 	do {
 		if (nr > most - sent)
 			nr = (uint32_t)(most - sent);
-		before = e->s->src.link.stats.bytes_out;
+		before = send_wire_bytes(e->s);
 		rc = send_sample(e, sample, nr, &ms);
 		if (rc)
 			return rc;
 		sent += nr;
 		ms = ms > e->in.rtt_ms + 0.1 ? ms - e->in.rtt_ms : 0.1;
 		out->pages_per_s = nr * 1000 / ms;
-		out->bytes = (double)(e->s->src.link.stats.bytes_out - before) / nr;
+		out->bytes = (double)(send_wire_bytes(e->s) - before) / nr;
 		nr *= 2;
 	} while (ms < ENOUGH_MS && sent < most);
 	return 0;
@@ -250,8 +260,13 @@ static int measure(struct estimate *e, struct send *s)
 	if (!e->all.data || !e->dirty.data)
 		return error_sys(s->err, -ENOMEM, NULL, "cannot watch %s", s->src.name);
 	rc = watch(e);
+	verify_init(&s->src.verify, s->src.engine.entry.token);
+	if (rc == 0)
+		rc = send_session_begin(s);
 	if (rc == 0)
 		rc = measure_link(e);
+	send_session_end(s);
+	verify_dispose(&s->src.verify);
 	if (rc == 0)
 		fill(e);
 	return rc;

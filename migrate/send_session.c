@@ -47,10 +47,10 @@ static bool add_stream(struct send *s)
 {
 	struct stream *stream = &s->stream[s->nr_streams];
 	struct error why = ERROR_INIT;
-	int rc = window_open(&stream->window);
+	int rc;
 
-	stream->own = LINK_INIT;
-	stream->link = &stream->own;
+	*stream = (struct stream){.own = LINK_INIT, .link = &stream->own};
+	rc = window_open(&stream->window);
 	if (rc == 0)
 		rc = join(s, s->nr_streams, &why);
 	if (rc) {
@@ -67,9 +67,11 @@ static bool add_stream(struct send *s)
 int send_session_begin(struct send *s)
 {
 	struct stream *first = &s->stream[0];
-	int rc = window_open(&first->window);
+	int rc;
 
-	first->link = &s->src.link;
+	*first = (struct stream){.link = &s->src.link};
+	rc = window_open(&first->window);
+	s->fence = 0;
 	if (rc == 0)
 		rc = window_pass(&first->window, first->link->sock, deadline_in(STALL_MS));
 	if (rc)
@@ -234,14 +236,15 @@ static int said(struct send *s, unsigned k, int rc)
 }
 
 /*
- * In the first round the one that has most room. Later always the same for the same page, since
- * that is where its last version is kept, of which only the difference is sent.
+ * In the first round, and for an estimate, the one that has most room. Later always the same for
+ * the same page, since that is where its last version is kept, of which only the difference is
+ * sent.
  */
 static unsigned choose(const struct send *s, const struct page_batch *batch)
 {
 	unsigned best = 0;
 
-	if (s->barriers)
+	if (s->barriers && !s->check_only)
 		return (unsigned)(page_region(batch->entry[0]) % s->nr_streams);
 	for (unsigned k = 1; k < s->nr_streams; k++)
 		if (s->stream[k].window.lane.in_use < s->stream[best].window.lane.in_use)

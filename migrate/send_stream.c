@@ -48,24 +48,14 @@ int send_expect(struct send *s, uint32_t type, int64_t deadline)
 	return rc;
 }
 
-static int send_opaque(struct send *s, uint32_t type, const void *data, size_t len)
-{
-	int rc;
-
-	if (s->nr_streams)
-		return send_say(s, type, data, len);
-	rc = record_write(s->src.link.sock, type, data, len, deadline_in(STALL_MS));
-	return rc ? source_broken(&s->src, &s->src.link, rc, s->err) : 0;
-}
-
 static int on_head(void *ctx, const void *data, size_t len)
 {
-	return send_opaque(ctx, RECORD_HEAD, data, len);
+	return send_say(ctx, RECORD_HEAD, data, len);
 }
 
 static int on_tail(void *ctx, const void *data, size_t len)
 {
-	return send_opaque(ctx, RECORD_TAIL, data, len);
+	return send_say(ctx, RECORD_TAIL, data, len);
 }
 
 static uint8_t *on_room(void *ctx, const struct page_batch *batch)
@@ -91,32 +81,10 @@ static int on_pages(void *ctx, const struct page_batch *batch)
 	return send_look_around(s);
 }
 
-/* On the one link of an estimate. */
-static int trial_round(struct send *s)
-{
-	const struct record_round mark = {.round = s->barriers, .pages = s->pages};
-	struct record_round ack;
-	uint8_t body[32];
-	int rc = send_opaque(s, RECORD_ROUND, body, record_put_round(body, sizeof(body), &mark));
-
-	if (rc == 0)
-		rc = send_expect(s, RECORD_ROUND_ACK, deadline_in(STALL_MS));
-	if (rc)
-		return rc;
-	if (!record_get_round(&s->src.rec, &ack) || ack.round != mark.round ||
-		ack.pages != s->pages)
-		return error_set(s->err, -EPROTO, NULL,
-			"%s acknowledged a round that is not this one", s->src.peer->name);
-	return 0;
-}
-
 /* Wait until everything sent so far is applied there; only then is the link's rate known. */
 int send_barrier(struct send *s)
 {
-	int rc = s->nr_streams ? send_round(s, s->barriers) : trial_round(s);
-
-	s->barriers++;
-	return rc;
+	return send_round(s, s->barriers++);
 }
 
 int send_pace(struct send *s, uint64_t bytes_per_s)
@@ -279,7 +247,7 @@ static int send_addresses(struct send *s)
 	}
 	network_known(&s->cfg, &s->src.dom, found);
 	address_settle(found);
-	return send_opaque(s, RECORD_ADDRESSES, body, address_put(body, sizeof(body), found));
+	return send_say(s, RECORD_ADDRESSES, body, address_put(body, sizeof(body), found));
 }
 
 void send_begin_learning(struct send *s)

@@ -555,7 +555,7 @@ static void test_who_says_what(void **state)
 		[1] = {"OFFER", ROLE_SOURCE}, [2] = {"ACCEPT", ROLE_DESTINATION},
 		[3] = {"REFUSED", ROLE_DESTINATION}, [4] = {"HEAD", ROLE_SOURCE},
 		[5] = {"PAGES", ROLE_SOURCE}, [6] = {"TAIL", ROLE_SOURCE}, [7] = {"ROUND", ROLE_SOURCE},
-		[8] = {"ROUND_ACK", ROLE_DESTINATION}, [9] = {"QUIESCED", ROLE_SOURCE},
+		[8] = {"APPLIED", ROLE_DESTINATION}, [9] = {"QUIESCED", ROLE_SOURCE},
 		[10] = {"READY", ROLE_DESTINATION}, [11] = {"GO", ROLE_SOURCE},
 		[12] = {"DONE", ROLE_DESTINATION}, [13] = {"GONE", ROLE_SOURCE},
 		[14] = {"CLOSED", ROLE_DESTINATION}, [15] = {"ABORT", ROLE_SOURCE},
@@ -563,7 +563,7 @@ static void test_who_says_what(void **state)
 		[18] = {"FINDINGS", ROLE_DESTINATION}, [19] = {"PROBE", ROLE_DESTINATION},
 		[20] = {"PROBED", ROLE_SOURCE}, [21] = {"ADDRESSES", ROLE_SOURCE},
 		[22] = {"PLACE", ROLE_DESTINATION}, [23] = {"JOIN", ROLE_SOURCE},
-		[24] = {"JOINED", ROLE_DESTINATION}, [25] = {"APPLIED", ROLE_DESTINATION},
+		[24] = {"JOINED", ROLE_DESTINATION},
 	};
 	/* clang-format on */
 

@@ -34,12 +34,12 @@ CIPHER_NAMES = {CHACHA: "ChaCha20-Poly1305", AES: "AES-256-GCM"}
 SOURCE, DESTINATION = "source", "destination"
 KINDS = {
     1: ("OFFER", SOURCE), 2: ("ACCEPT", DESTINATION), 3: ("REFUSED", DESTINATION), 4: ("HEAD", SOURCE),
-    5: ("PAGES", SOURCE), 6: ("TAIL", SOURCE), 7: ("ROUND", SOURCE), 8: ("ROUND_ACK", DESTINATION),
+    5: ("PAGES", SOURCE), 6: ("TAIL", SOURCE), 7: ("ROUND", SOURCE), 8: ("APPLIED", DESTINATION),
     9: ("QUIESCED", SOURCE), 10: ("READY", DESTINATION), 11: ("GO", SOURCE), 12: ("DONE", DESTINATION),
     13: ("GONE", SOURCE), 14: ("CLOSED", DESTINATION), 15: ("ABORT", SOURCE),
     16: ("RESOLVE", SOURCE), 17: ("UNKNOWN", DESTINATION), 18: ("FINDINGS", DESTINATION),
     19: ("PROBE", DESTINATION), 20: ("PROBED", SOURCE), 21: ("ADDRESSES", SOURCE), 22: ("PLACE", DESTINATION),
-    23: ("JOIN", SOURCE), 24: ("JOINED", DESTINATION), 25: ("APPLIED", DESTINATION),
+    23: ("JOIN", SOURCE), 24: ("JOINED", DESTINATION),
 }
 TYPES = {name: number for number, (name, _) in KINDS.items()}
 PAGE_KINDS = {1: "zero", 2: "raw", 3: "lz4", 4: "same", 5: "delta"}
@@ -557,7 +557,7 @@ class Told(Exception):
 
 def lie(conn, how):
     """Send one wrong thing as a destination."""
-    frame = conn.seal.seal(struct.pack("<II", TYPES["ROUND_ACK"], 12) + bytes(12))
+    frame = conn.seal.seal(struct.pack("<II", TYPES["APPLIED"], 12) + bytes(12))
     wrong = {
         "bad-tag": frame[:-1] + bytes([frame[-1] ^ 1]),
         "short-frame": struct.pack("<I", 0),
@@ -573,7 +573,7 @@ def lie(conn, how):
             "unknown-type": struct.pack("<II", 99, 0),
             "local-type": struct.pack("<II", 0x1001, 0),
             "source-type": struct.pack("<II", TYPES["GO"], 0),
-            "bad-length": struct.pack("<II", TYPES["ROUND_ACK"], 13) + bytes(12),
+            "bad-length": struct.pack("<II", TYPES["APPLIED"], 13) + bytes(12),
             "out-of-turn": struct.pack("<II", TYPES["CLOSED"], 0),
             "findings": struct.pack("<III", TYPES["FINDINGS"], 4, 0),
         }[how])
@@ -584,7 +584,7 @@ def lie(conn, how):
 def serve(conn, args, seen):
     """An honest destination up to the point where `args` wants it to go wrong."""
     pages = rounds = applied = 0
-    sums = trial = None
+    sums = None
     trouble = args.at
     while True:
         name, body = conn.receive()
@@ -607,7 +607,6 @@ def serve(conn, args, seen):
                 return
         if name == "OFFER":
             seen["offer"] = offer_get(body)
-            trial = seen["offer"]["flags"] & 4
             sums = Sums(bytes.fromhex(seen["offer"]["token"]))
             if args.find:
                 conn.send("FINDINGS", findings_put(args.find))
@@ -627,17 +626,15 @@ def serve(conn, args, seen):
             if number != rounds or count != pages:
                 raise Refused(f"ROUND {number} with {count} pages, {pages} came")
             rounds += 1
-            if trial:
-                conn.send("ROUND_ACK", body)
         elif name == "ADDRESSES":
             seen["addresses"] = addresses_get(body)
         elif name == "QUIESCED":
             if body != sums.body():
                 raise Refused("its pages come to something else than it says")
             conn.send("READY")
-        if name in COUNTED and not trial:
+        if name in COUNTED:
             applied += 1
-            if name == "ROUND" or applied % 4 == 0:
+            if name != "PAGES" or applied % 4 == 0:
                 conn.send("APPLIED", struct.pack("<Q", applied))
         if name == "GO":
             conn.send("DONE", struct.pack("<QQQ", 1000, 1000, 1000))

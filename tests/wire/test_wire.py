@@ -289,7 +289,7 @@ class Talk(WireTest):
             for role in (SOURCE, DESTINATION):
                 with self.subTest(cipher=peer.CIPHER_NAMES[cipher], role=role):
                     conn = self.connect(role, cipher)
-                    there, back = ("ROUND", "ROUND_ACK") if role == SOURCE else ("ROUND_ACK", "ROUND")
+                    there, back = ("ROUND", "APPLIED") if role == SOURCE else ("APPLIED", "ROUND")
                     for i in range(800):
                         body = struct.pack("<IQ", i, 2 * i)
                         conn.send(back, body)
