@@ -97,6 +97,15 @@ bench() {
 		build
 		exec nice -n 10 python3 tests/bench/estimate.py "$BUILD" "$@"
 		;;
+	live)
+		build
+		ninja --quiet -C "$BUILD" xl-send xl-wire | sed '/no work to do/d'
+		exec nice -n 10 python3 tests/bench/live.py "$BUILD" "$@"
+		;;
+	scale)
+		build
+		exec nice -n 10 python3 tests/bench/scale.py "$BUILD" "$@"
+		;;
 	lab)
 		build
 		exec python3 tests/bench/lab.py "$@"
@@ -106,6 +115,8 @@ bench() {
 usage: ./build.sh bench [stream] [--mib N] [--runs N] [--only lifeboat] [IMAGE...]
   stream  five memory images from one process to another over loopback, by lifeboat, QEMU and ssh (default)
   estimate [--memory MIB] [--only LINK]...  what 'migrate --estimate' says beside what then happens, 24 embedded moves
+  live [--memory MIB] [--only LINK]... [--guest NAME]...  embedded guests and links, beside the rule and the raw pages of `xl migrate`
+  scale [--up-to GIB]  guests from 128 MiB on: time for each GiB, and lifeboat's own memory
   lab [--load NAME]... [--turns N]  'migrate' beside 'xl migrate' between two real Xen hosts under emulation (half an hour)
 Figures go to build/bench-NAME.json too. On Debian as root it installs the peers: openssh-server and qemu-system-x86.
 EOF

@@ -14,11 +14,11 @@ import math
 import os
 import pathlib
 import statistics
-import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests/e2e"))
+sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "tests/bench")]
+import shaped  # noqa: E402
 
 # name, options of migrate, rate of the namespace's loopback
 LINKS = [
@@ -37,28 +37,6 @@ GUESTS = [
     ("large and slow", "fill=80 wss=60 rate=3000"),
     ("faster than most links", "fill=80 wss=30 rate=60000"),
 ]
-
-SPACE = f"lbb-{os.getpid()}"
-
-
-def ip(*words, check=True):
-    return subprocess.run(["ip", *words], check=check, capture_output=True, text=True, timeout=20)
-
-
-def make_space(rate):
-    ip("netns", "add", SPACE)
-    ip("-n", SPACE, "link", "set", "lo", "mtu", "9000", "up")
-    subprocess.run(["tc", "-n", SPACE, "qdisc", "add", "dev", "lo", "root", "tbf", "rate", rate, "burst", "256k",
-                    "latency", "100ms"], check=True, timeout=20)
-
-
-def host_class(harness, rate):
-    class Host(harness.Host):
-        def command(self, program, *args):
-            inside = ["ip", "netns", "exec", SPACE] if rate else []
-            return inside + super().command(program, *args)
-    return Host
-
 
 def one(harness, world, options, extra, memory):
     a = world.a
@@ -81,18 +59,12 @@ def run(harness, memory, links):
         if rate and os.geteuid() != 0:
             print(f"{name}: left out, a shaped link needs root", file=sys.stderr)
             continue
-        if rate:
-            make_space(rate)
-        try:
-            with harness.World(host=host_class(harness, rate)) as world:
-                for guest, extra in GUESTS:
-                    said, was, faults = one(harness, world, options, extra, memory)
-                    rows.append({"link": name, "guest": guest, "said": said, "was": was, "faults": faults})
-                    print(f"{name}, {guest}: total {said['total_ms']} said, {was['total_ms']} was; downtime "
-                          f"{said['downtime_ms']}, {was['downtime_ms']}", file=sys.stderr, flush=True)
-        finally:
-            if rate:
-                ip("netns", "del", SPACE, check=False)
+        with shaped.link(rate), harness.World(host=shaped.host_class(harness, rate)) as world:
+            for guest, extra in GUESTS:
+                said, was, faults = one(harness, world, options, extra, memory)
+                rows.append({"link": name, "guest": guest, "said": said, "was": was, "faults": faults})
+                print(f"{name}, {guest}: total {said['total_ms']} said, {was['total_ms']} was; downtime "
+                      f"{said['downtime_ms']}, {was['downtime_ms']}", file=sys.stderr, flush=True)
     return rows
 
 

@@ -1,0 +1,103 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Moves of a guest that writes, over links of several rates: `migrate`, and beside it the same programs with the rule of
+`xl migrate` (rounds until fewer than 50 pages are dirty, five at most) and with its pages, 4096 raw bytes each. Both
+are encrypted and verified, and both postpone what is dirty in every round, which `xl` does not.
+
+    ./build.sh bench live [--memory MIB] [--only LINK]... [--guest NAME]...
+
+A guest writes at a share of what the link takes of raw pages. The pause's target is the default one, 300 ms.
+"""
+import argparse
+import json
+import os
+import pathlib
+import shutil
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "tests/bench")]
+import shaped  # noqa: E402
+
+# name, tc's rate, raw pages a second that it takes; what loopback takes depends on the machine
+LINKS = [("100 Mbit/s", "100mbit", 3000), ("300 Mbit/s", "300mbit", 9000), ("1 Gbit/s", "1gbit", 30000),
+         ("unlimited", None, 100000)]
+
+# name, working set in % of memory, pages it writes a second as a share of the link's
+GUESTS = [("idle", 5, 0.005), ("a fifth, half the link's rate", 20, 0.5), ("a fifth, the link's rate", 20, 1.0),
+          ("half of it, twice the link's rate", 50, 2.0)]
+FIGURES = [("total_ms", "total, s", 1000, 2), ("downtime_ms", "pause, ms", 1, 0), ("wire_bytes", "wire, MiB", 2**20, 0)]
+
+
+def rival_programs(build):
+    """A directory in which lifeboat-send and lifeboat-wire are the rival's."""
+    target = build / "bench-xl"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    for name in ("hv", "migrate", "lifeboatd", "lifeboat-receive", "lifeboat-resolve", "lifeboat-vmm", "ledger"):
+        shutil.copy2(build / name, target / name)
+    for name in ("send", "wire"):
+        shutil.copy2(build / f"xl-{name}", target / f"lifeboat-{name}")
+    return target
+
+
+def one(harness, world, extra, memory):
+    world.a.create(memory=memory, extra=extra)
+    harness.wait_ticks(world.a, "ledger", seconds=60)
+    was = json.loads(world.a.migrate("--json", "ledger", "hostb", timeout=600).stdout)
+    was["faults"] = harness.wait_ticks(world.b, "ledger", seconds=60)["faults"]
+    world.b.hv("destroy", "ledger")
+    return {k: was[k] for k in ("total_ms", "downtime_ms", "wire_bytes", "rounds", "faults", "streams")}
+
+
+def run(harness, args):
+    programs = {"migrate": None, "xl rule": rival_programs(pathlib.Path(args.build).resolve())}
+    rows = []
+    for link, rate, takes in LINKS:
+        if args.only and link not in args.only:
+            continue
+        if rate and os.geteuid() != 0:
+            print(f"{link}: left out, a shaped link needs root", file=sys.stderr)
+            continue
+        for guest, wss, share in GUESTS:
+            if args.guest and guest not in args.guest:
+                continue
+            row = {"link": link, "guest": guest}
+            for how, where in programs.items():
+                with shaped.link(rate), harness.World(host=shaped.host_class(harness, rate, where)) as world:
+                    row[how] = one(harness, world, f"fill=60 wss={wss} rate={max(1, int(takes * share))}", args.memory)
+            rows.append(row)
+            print(f"{link}, {guest}: " + "; ".join(
+                f"{how} {row[how]['total_ms']} ms, pause {row[how]['downtime_ms']} ms, {row[how]['wire_bytes'] >> 20} MiB"
+                for how in programs), file=sys.stderr, flush=True)
+    return rows
+
+
+def table(rows):
+    print("| link | working set, rate | " + " | ".join(f"{title}: `migrate`, xl rule" for _, title, _, _ in FIGURES) + " |")
+    print("|---" * (len(FIGURES) + 2) + "|")
+    for r in rows:
+        cells = []
+        for key, _, scale, digits in FIGURES:
+            ours, theirs = r["migrate"][key] / scale, r["xl rule"][key] / scale
+            cells.append(f"{ours:.{digits}f}, {theirs:.{digits}f}: {ours / theirs if theirs else 1:.2f}x")
+        print(f"| {r['link']} | {r['guest']} | " + " | ".join(cells) + " |")
+    print(f"\nStale or lost pages in all {2 * len(rows)} moves: {sum(r[how]['faults'] for r in rows for how in ('migrate', 'xl rule'))}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("build")
+    parser.add_argument("--memory", type=int, default=128, metavar="MIB")
+    parser.add_argument("--only", action="append", choices=[name for name, _, _ in LINKS], metavar="LINK")
+    parser.add_argument("--guest", action="append", choices=[name for name, _, _ in GUESTS], metavar="NAME")
+    args = parser.parse_args()
+    os.environ["LIFEBOAT_BUILD"] = args.build
+    import harness  # reads LIFEBOAT_BUILD
+    rows = run(harness, args)
+    table(rows)
+    (pathlib.Path(args.build) / "bench-live.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
