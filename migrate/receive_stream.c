@@ -74,7 +74,8 @@ void receive_applied(struct receive *r, uint32_t type)
 	struct stream *s = &r->stream[r->at];
 
 	s->applied++;
-	if ((type == RECORD_PAGES && s->applied % WINDOW_SAY_EVERY) || s->sock < 0)
+	if (s->sock < 0 || (type == RECORD_PAGES && r->phase == PHASE_BUILDING &&
+				   s->applied % WINDOW_SAY_EVERY))
 		return;
 	if (say_applied(r, s, RECORD_APPLIED)) {
 		log_debug("%s", r->err.what);

@@ -119,6 +119,8 @@ int send_say(struct send *s, uint32_t type, const void *body, size_t len) WARN_U
 int send_look_around(struct send *s) WARN_UNUSED;
 /* The end of a round: wait until all that was said is applied there. */
 int send_round(struct send *s, uint32_t round) WARN_UNUSED;
+/* Likewise amid a round of an estimate, of which each batch is answered. */
+int send_settle(struct send *s) WARN_UNUSED;
 /* So far, on all links that there were. */
 uint64_t send_wire_bytes(const struct send *s);
 

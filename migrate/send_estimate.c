@@ -17,11 +17,11 @@
 
 #define FIRST_PAGES   256
 #define ENOUGH_MS     200 /* a try that takes so long tells the rate */
-#define REST_AFTER_MS 60  /* while no move to this peer has shown what comes after its pages */
+#define REST_AFTER_MS 10  /* while no move to this peer has shown what comes after its pages */
 
 /* Likewise what a pause costs besides them: on Xen, devices that are attached by scripts. */
 #define FIXED_XEN_MS	  1000
-#define FIXED_EMBEDDED_MS 15
+#define FIXED_EMBEDDED_MS 6
 
 /* Pages of the guest, as they were a moment ago. */
 struct sample {
@@ -102,12 +102,15 @@ static int send_sample(struct estimate *e, const struct sample *sample, uint32_t
 		at = (at + piece) % sample->nr;
 	}
 	if (!rc)
-		rc = send_barrier(s);
+		rc = send_settle(s);
 	*ms = (double)(clock_ns() - start) / 1e6;
 	return rc;
 }
 
-/* More and more until it takes long enough to be told from the way there and back. */
+/*
+ * More and more until it takes long enough to be told from the way there and back. The last and
+ * largest counts.
+ */
 static int try_link(
 	struct estimate *e, const struct sample *sample, uint64_t most, struct forecast_pages *out)
 {
@@ -117,8 +120,6 @@ static int try_link(
 	int rc = 0;
 
 	do {
-		if (nr > most - sent)
-			nr = (uint32_t)(most - sent);
 		before = send_wire_bytes(e->s);
 		rc = send_sample(e, sample, nr, &ms);
 		if (rc)
@@ -128,7 +129,7 @@ static int try_link(
 		out->pages_per_s = nr * 1000 / ms;
 		out->bytes = (double)(send_wire_bytes(e->s) - before) / nr;
 		nr *= 2;
-	} while (ms < ENOUGH_MS && sent < most);
+	} while (ms < ENOUGH_MS && nr <= most - sent);
 	return 0;
 }
 
@@ -141,21 +142,24 @@ static void fill_noise(struct sample *sample)
 
 static int measure_link(struct estimate *e)
 {
+	struct send *s = e->s;
 	double ms = 0;
 	int rc;
 
 	if (!e->all.nr)
 		fill_noise(&e->all);
-	rc = send_sample(e, &e->all, 0, &ms);
-
+	rc = send_sample(e, &e->all, 1, &ms);
 	if (!rc)
-		rc = send_sample(e, &e->all, 0, &ms); /* the first one found everything cold */
+		rc = send_sample(e, &e->all, 1, &ms); /* the first one found everything cold */
 	if (rc)
 		return rc;
 	e->in.rtt_ms = (uint32_t)(ms + 0.5);
 	/* Half of what the destination takes for each kind. */
-	rc = try_link(e, &e->all, TRIAL_PAGES_MAX / 2, &e->in.all);
+	rc = try_link(e, &e->all, TRIAL_PAGES_MAX / 2 - 2, &e->in.all);
 	e->in.dirty = e->in.all;
+	/* From the second round on versions are kept, which costs something. */
+	if (!rc)
+		rc = send_barrier(s);
 	if (!rc && e->dirty.nr)
 		rc = try_link(e, &e->dirty, TRIAL_PAGES_MAX / 2, &e->in.dirty);
 	return rc;

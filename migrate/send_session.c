@@ -312,6 +312,11 @@ int send_round(struct send *s, uint32_t round)
 	return rc ? rc : settle_from(s, 0);
 }
 
+int send_settle(struct send *s)
+{
+	return settle_from(s, 0);
+}
+
 int send_say(struct send *s, uint32_t type, const void *body, size_t len)
 {
 	int rc = 0;

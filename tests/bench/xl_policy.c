@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rule that libxc has for `xl migrate`, in place of migrate/policy.c: rounds until fewer than 50
- * pages are dirty, five at most, whatever the pause then is. For './build.sh bench live' only.
+ * The rule that libxc has for `xl migrate`, in place of migrate/policy.c: rounds until fewer than
+ * 50 pages are dirty, five at most, whatever the pause then is. For './build.sh bench live' only.
  */
 #include "migrate/policy.h"
 

@@ -239,7 +239,7 @@ class Pair:
         before = [rng.choice((self.kill_daemon, self.kill_process, self.freeze_host, self.cut_links))
                   for _ in range(rng.choices((0, 1, 2), (5, 4, 1))[0])]
         delay = rng.uniform(0, 1.0)
-        moves = [here[n].popen("migrate", "--quiet", n, self.other(here[n]).name) for n in self.guests]
+        moves = [here[n].popen("migrate", "--quiet", "--streams", rng.randint(1, 3), n, self.other(here[n]).name) for n in self.guests]
         self.pause(delay)
         for fault in before:
             fault()
