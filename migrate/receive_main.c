@@ -408,6 +408,7 @@ static int on_gone(struct receive *r)
 	destination_close_window(&r->dst);
 	r->phase = PHASE_END;
 	rc = say_place(r);
+	engine_close(&r->dst.engine); /* who hears the end may begin anew at once */
 	return rc ? rc : reply(r, RECORD_CLOSED, NULL, 0);
 }
 
