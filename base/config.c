@@ -234,15 +234,26 @@ static bool address_valid(const char *text)
 	return inet_pton(AF_INET, name, ip) == 1 || inet_pton(AF_INET6, name, ip) == 1;
 }
 
-static int fill_addresses(char *out, size_t size, cfg_t *sec, const char *key, struct error *err)
+/* "vif1=" before an address: of the second vif. */
+static const char *skip_vif(const char *text)
+{
+	bool named =
+		strncmp(text, "vif", 3) == 0 && text[3] >= '0' && text[3] <= '7' && text[4] == '=';
+
+	return named ? text + 5 : text;
+}
+
+static int fill_addresses(
+	char *out, size_t size, cfg_t *sec, const char *key, bool vifs, struct error *err)
 {
 	for (unsigned i = 0; i < cfg_size(sec, key); i++) {
 		const char *text = cfg_getnstr(sec, key, i);
 		size_t used = strlen(out);
 
-		if (!address_valid(text))
+		if (!address_valid(vifs ? skip_vif(text) : text))
 			return error_set(err, -EINVAL,
-				"Write 192.0.2.5, 2001:db8::5, or either with @VLAN",
+				vifs ? "Write 192.0.2.5, 2001:db8::5, either with @VLAN, or with vif1= before it for the second vif"
+				     : "Write 192.0.2.5, 2001:db8::5, or either with @VLAN",
 				"%s: '%s' is no address", load_path, text);
 		if ((size_t)snprintf(out + used, size - used, "%s%s", used ? " " : "", text) >=
 			size - used)
@@ -276,7 +287,7 @@ static int fill_maps(struct config_map *out, unsigned *nr, cfg_t *sec, const cha
 
 static int fill_network(struct config *out, cfg_t *cfg, struct error *err)
 {
-	int rc = fill_addresses(out->ask, sizeof(out->ask), cfg, "ask", err);
+	int rc = fill_addresses(out->ask, sizeof(out->ask), cfg, "ask", false, err);
 
 	out->announce = cfg_getbool(cfg, "announce");
 	for (unsigned i = 0; i < cfg_size(cfg, "guest") && rc == 0; i++) {
@@ -289,7 +300,7 @@ static int fill_network(struct config *out, cfg_t *cfg, struct error *err)
 			cfg_title(sec), err);
 		if (rc == 0)
 			rc = fill_addresses(out->guest[i].addresses,
-				sizeof(out->guest[i].addresses), sec, "address", err);
+				sizeof(out->guest[i].addresses), sec, "address", true, err);
 		out->nr_guests = i + 1;
 	}
 	return rc;

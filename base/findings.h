@@ -53,7 +53,10 @@ void findings_fix(struct findings *f, const char *fmt, ...) __attribute__((forma
 void findings_add_error(struct findings *f, enum finding_severity severity, const char *code,
 	const struct error *err);
 
-/* Append `from`, as found on `host`, but not what another host has found in the same words. */
+/*
+ * Append `from`, as found on `host`, but not what another host has found in the same words: both
+ * may look at the same thing. A host's network is its own: what begins with "network-" stays.
+ */
 void findings_merge(struct findings *f, const struct findings *from, const char *host);
 
 /* Take out those with this code: they do not matter in this case. */

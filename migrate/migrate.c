@@ -85,6 +85,9 @@ static void show_progress(struct migrate *m, const json_t *event)
 /* Of a domain with vifs: is it reached where it is now? */
 static void show_place(const json_t *place)
 {
+	const json_t *a;
+	size_t i;
+
 	if (!json_is_object(place))
 		return;
 	if (json_is_integer(json_object_get(place, "reachable_ms")))
@@ -93,6 +96,11 @@ static void show_place(const json_t *place)
 	else
 		printf("  network    announced, but not known to be reachable: %s\n",
 			text(place, "what"));
+	json_array_foreach(json_object_get(place, "addresses"), i, a)
+	{
+		printf("             vif %lld: %s, from %s\n", number(a, "vif"), text(a, "address"),
+			text(a, "from"));
+	}
 }
 
 static void show_summary(struct migrate *m, const json_t *event)

@@ -15,6 +15,7 @@
 #include "netfix/check.h"
 
 #define XEN_BRIDGE    "xenbr0"
+#define TWIN_MS	      300 /* for another station with the guest's MAC to answer */
 #define PROBE_COPIES  3
 #define PROBE_WAIT_MS 1500
 #define FORWARD_MS    35000 /* STP's listening and learning, and some */
@@ -47,6 +48,78 @@ void network_known(const struct config *cfg, const struct domain *dom, struct ad
 	for (unsigned i = 0; i < cfg->nr_guests; i++)
 		if (strcmp(cfg->guest[i].name, dom->name) == 0)
 			address_add_list(set, 0, cfg->guest[i].addresses, ADDRESS_CONFIG);
+}
+
+/* Those that are to be on a bridge; an embedded guest's may be on none. */
+static unsigned bridged_vifs(
+	const struct domain *dom, struct netfix_vif vif[static ADDRESS_VIFS_MAX])
+{
+	unsigned all = network_vifs(dom, vif), nr = 0;
+
+	for (unsigned i = 0; i < all; i++)
+		if (vif[i].bridge[0])
+			vif[nr++] = vif[i];
+	return nr;
+}
+
+void network_look(
+	const struct config *cfg, const struct domain *dom, bool all, struct findings *found)
+{
+	struct netfix_vif vif[ADDRESS_VIFS_MAX];
+	unsigned nr = bridged_vifs(dom, vif);
+	struct addresses known = {0};
+	struct error why = ERROR_INIT;
+	struct nethost h = {0};
+
+	if (!nr)
+		return;
+	if (nethost_read(&h, &why)) {
+		findings_add_error(found, FINDING_WARNING, "network-unproved", &why);
+		return;
+	}
+	if (all)
+		check_host(found);
+	check_filters(found);
+	network_known(cfg, dom, &known);
+	learn_tables(&h, vif, nr, &known);
+	for (unsigned i = 0; i < nr; i++) {
+		check_vif(&h, &vif[i], found);
+		check_spoof(&vif[i], dom->vif[vif[i].nr].ip, &known, found);
+		if (check_duplicates(&h, &vif[i], &known, TWIN_MS / (int)nr, found, &why)) {
+			findings_add_error(found, FINDING_WARNING, "network-unproved", &why);
+			break;
+		}
+	}
+	nethost_dispose(&h);
+}
+
+bool network_left_behind(const struct domain *dom, struct error *what)
+{
+	struct netfix_vif vif[ADDRESS_VIFS_MAX];
+	struct fdb_entry e[FDB_ENTRIES_MAX];
+	unsigned nr = network_vifs(dom, vif);
+	struct nethost h = {0};
+	char mac[MAC_TEXT_LEN];
+
+	if (!nr || nethost_read(&h, NULL))
+		return false;
+	for (unsigned i = 0; i < nr && !what->rc; i++) {
+		int entries = nethost_fdb(vif[i].mac, 0, e, FDB_ENTRIES_MAX, NULL);
+
+		mac_text(vif[i].mac, mac);
+		for (int k = 0; k < entries && !what->rc; k++) {
+			const struct nethost_link *at = nethost_by_index(&h, e[k].port);
+
+			if (!at || !e[k].statik || e[k].own)
+				continue;
+			error_set(what, -ESTALE, NULL,
+				"bridge %s here has %s behind %s, set by hand: who is on it does not reach the guest",
+				vif[i].bridge, mac, at->name);
+			error_fix(what, "bridge fdb del %s dev %s master", mac, at->name);
+		}
+	}
+	nethost_dispose(&h);
+	return what->rc != 0;
 }
 
 /* ---- one network? ---- */
@@ -86,8 +159,9 @@ void network_probe(const struct domain *dom, const uint8_t token[static RECORD_T
 }
 
 unsigned network_proof_begin(
-	struct network_proof *p, const struct domain *dom, struct findings *found)
+	struct network_proof *p, const struct domain *dom, bool all, struct findings *found)
 {
+	struct netfix_vif bridged[ADDRESS_VIFS_MAX];
 	struct error why = ERROR_INIT;
 	struct nethost h = {0};
 	unsigned nr = 0;
@@ -95,8 +169,11 @@ unsigned network_proof_begin(
 	*p = (struct network_proof){0};
 	p->nr = network_vifs(dom, p->vif);
 	randombytes_buf(p->token, sizeof(p->token));
-	if (p->nr)
+	if (bridged_vifs(dom, bridged)) {
+		if (all)
+			check_host(found);
 		check_filters(found);
+	}
 	if (p->nr && nethost_read(&h, &why))
 		log_warn("%s", why.what);
 	for (unsigned i = 0; i < p->nr; i++) {
@@ -105,7 +182,10 @@ unsigned network_proof_begin(
 		p->fd[i] = -1;
 		if (!l || !l->bridge)
 			continue;
+		check_bridge(&h, l->name, found);
 		p->mtu[i] = l->mtu;
+		p->filtering[i] = l->filtering;
+		p->pvid[i] = l->vlans.pvid;
 		p->fd[i] = packet_listener(l->index, PACKET_PROBES, NULL, &why);
 		if (p->fd[i] >= 0)
 			nr++;
@@ -114,6 +194,15 @@ unsigned network_proof_begin(
 	}
 	nethost_dispose(&h);
 	return nr;
+}
+
+/* One with a tag is for the guest only where the bridge takes the tag off before it. */
+static void hear(struct network_proof *p, unsigned i, const struct packet *packet)
+{
+	if (!packet->vlan || (p->filtering[i] && packet->vlan == p->pvid[i]))
+		p->heard[i] = true;
+	else
+		p->vlan[i] = packet->vlan;
 }
 
 static bool all_heard(struct network_proof *p, const struct record_probed *probed)
@@ -127,7 +216,7 @@ static bool all_heard(struct network_proof *p, const struct record_probed *probe
 			if (!packet.outgoing &&
 				frame_is_probe(packet.data, packet.len, p->token, &vif) &&
 				vif == p->vif[i].nr)
-				p->heard[i] = true;
+				hear(p, i, &packet);
 		all &= p->heard[i] || p->fd[i] < 0 || !probed->vif[i].sent;
 	}
 	return all;
@@ -147,6 +236,13 @@ static void judge(const struct network_proof *p, unsigned i, const struct record
 			bridge, peer);
 		findings_fix(
 			found, "Look at the bridge of vif %u there: bridge link", p->vif[i].nr);
+	} else if (!p->heard[i] && p->vlan[i]) {
+		findings_add(found, FINDING_RISK, "network-vlan", NULL,
+			"frames of vif %u on %s arrive at bridge %s with the tag of VLAN %u: the guest would hear and be heard by nobody",
+			p->vif[i].nr, peer, bridge, p->vlan[i]);
+		findings_fix(found,
+			"Put the link's VLAN device into %s in place of the link itself (ip link add link LINK name LINK.%u type vlan id %u), or give the VLAN the same tag on both hosts",
+			bridge, p->vlan[i], p->vlan[i]);
 	} else if (!p->heard[i]) {
 		findings_add(found, FINDING_RISK, "network-other", NULL,
 			"bridge %s is another network than that of vif %u on %s: frames sent there do not arrive here",

@@ -116,14 +116,14 @@ static void look(struct receive *r, const struct record_offer *offer, const char
 }
 
 /* Are the bridges here those of the source? Only its frames prove it. */
-static int prove(struct receive *r)
+static int prove(struct receive *r, bool all)
 {
 	struct network_proof proof;
 	struct record_probed probed;
 	int rc;
 
 	if (findings_stop(&r->found, true) ||
-		network_proof_begin(&proof, &r->dst.dom, &r->found) == 0)
+		network_proof_begin(&proof, &r->dst.dom, all, &r->found) == 0)
 		return 0;
 	rc = reply(r, RECORD_PROBE, proof.token, sizeof(proof.token));
 	if (rc == 0)
@@ -187,9 +187,14 @@ static int translate(struct receive *r, char **json)
 	if (rc)
 		return error_set(&r->err, rc, NULL,
 			"%s offered a configuration that cannot be read", r->peer);
-	for (unsigned i = 0; i < changes.nr; i++)
+	for (unsigned i = 0; i < changes.nr; i++) {
+		findings_add(&r->found, FINDING_WARNING, "network-map", NULL,
+			"vif %u: %s %s of %s is %s here", changes.list[i].vif, changes.list[i].key,
+			changes.list[i].there, r->peer, changes.list[i].here);
+		findings_fix(&r->found, "If it is not meant: lifeboat.conf, peer %s", r->peer);
 		log_info("vif %u: %s %s of %s is %s here", changes.list[i].vif, changes.list[i].key,
 			changes.list[i].there, r->peer, changes.list[i].here);
+	}
 	return 0;
 }
 
@@ -212,7 +217,7 @@ static int on_offer(struct receive *r)
 		return rc;
 	}
 	look(r, &offer, json, open_journal(r, &offer));
-	rc = prove(r);
+	rc = prove(r, offer.flags & OFFER_CHECK_ONLY);
 	findings_sort(&r->found);
 	if (rc == 0)
 		rc = tell(r, offer.flags);

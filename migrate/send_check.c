@@ -44,6 +44,7 @@ static void look(struct send *s, struct findings *found)
 		findings_add(found, FINDING_BLOCKER, "name", "Give the domain a shorter name",
 			"the name %s is too long to be moved", src->name);
 	drbd_window_find(&src->window, &src->dom, src->hv->name, found);
+	network_look(&s->cfg, &src->dom, s->check_only, found);
 }
 
 int send_look(struct send *s)

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "migrate/event.h"
 #include "migrate/fixed.h"
+#include "migrate/network.h"
 #include "migrate/send.h"
 
 #define CLIENT_FD    3
@@ -315,6 +316,7 @@ static int announce(struct send *s)
 static int move(struct send *s)
 {
 	struct source *src = &s->src;
+	struct error left = ERROR_INIT;
 	int rc = open_journal(s);
 
 	send_begin_learning(s);
@@ -342,6 +344,8 @@ static int move(struct send *s)
 		rc = commit(s);
 	if (rc == 0)
 		learn(s);
+	if (rc == 0 && src->place.state && network_left_behind(&src->dom, &left))
+		send_notice(s, "%s. %s", left.what, left.fix);
 	if (rc && !handover_settled(engine_state(&src->engine)))
 		source_give_up(src, rc, s->err);
 	return rc;

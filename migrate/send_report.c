@@ -53,8 +53,27 @@ void send_notice(struct send *s, const char *fmt, ...)
 	event_offer(s->client, json_pack("{s:s, s:s}", "event", "notice", "text", text));
 }
 
+/* What the destination announces, and how it was known. */
+static json_t *addresses_json(const struct addresses *set)
+{
+	json_t *list = json_array();
+	char text[ADDRESS_TEXT_LEN];
+
+	for (unsigned i = 0; i < set->nr; i++) {
+		const struct address *a = &set->list[i];
+
+		if (a->family == ADDRESS_NONE)
+			continue;
+		address_text(a, text);
+		json_array_append_new(
+			list, json_pack("{s:i, s:s, s:s}", "vif", (int)a->vif, "address", text,
+				      "from", address_origin_name(a->origin)));
+	}
+	return list;
+}
+
 /* NULL without a word from the destination: it has no vif, or does not announce. */
-static json_t *place_json(const struct record_place *place)
+static json_t *place_json(const struct record_place *place, const struct addresses *known)
 {
 	json_t *o;
 
@@ -64,6 +83,7 @@ static json_t *place_json(const struct record_place *place)
 		"frames", (json_int_t)place->frames, "what", place->what);
 	json_object_set_new(o, "reachable_ms",
 		place->state == PLACE_REACHABLE ? json_integer(place->reachable_ms) : json_null());
+	json_object_set_new(o, "addresses", addresses_json(known));
 	return o;
 }
 
@@ -90,7 +110,7 @@ static void send_summary(struct send *s)
 			(json_int_t)s->src.dom.memory_kb * 1024, "pages_sent", (json_int_t)s->pages,
 			"wire_bytes", (json_int_t)send_wire_bytes(s), "streams", (int)s->streams,
 			"cipher", s->src.link.cipher, "rejoins", (int)s->rejoins, "pause", phases,
-			"network", place_json(&s->src.place), "verify", verify));
+			"network", place_json(&s->src.place, &s->learner.found), "verify", verify));
 }
 
 /* To those who asked for its end. */

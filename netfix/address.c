@@ -117,10 +117,18 @@ void address_add_list(
 	char text[1024], *save = NULL;
 
 	snprintf(text, sizeof(text), "%s", list);
-	for (char *p = strtok_r(text, " ,", &save); p; p = strtok_r(NULL, " ,", &save)) {
+	for (char *word = strtok_r(text, " ,", &save); word; word = strtok_r(NULL, " ,", &save)) {
+		char *p = word;
 		struct address a = {.vif = (uint8_t)vif, .origin = origin};
 		char *slash = strchr(p, '/');
+		unsigned other;
+		int end = 0;
 
+		if (sscanf(p, "vif%1u=%n", &other, &end) == 1 && end > 0 &&
+			other < ADDRESS_VIFS_MAX) {
+			a.vif = (uint8_t)other;
+			p += end;
+		}
 		if (slash)
 			*slash = '\0';
 		/* vif-route takes netmasks and names, too: those announce nothing. */

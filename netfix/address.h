@@ -68,8 +68,10 @@ const char *address_origin_name(enum address_origin origin);
 /* Add it unless it is there; the better origin stays. False when the list is full. */
 bool address_add(struct addresses *set, const struct address *a);
 
-/* Those in a list, between blanks or commas; a netmask after '/' is cut, what is no address
- * skipped. */
+/*
+ * Those in a list, between blanks or commas, of `vif` unless one begins with "vifN="; a netmask
+ * after '/' is cut, what is no address skipped.
+ */
 void address_add_list(
 	struct addresses *set, unsigned vif, const char *list, enum address_origin origin);
 

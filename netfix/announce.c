@@ -140,7 +140,10 @@ static void move_here(struct run *r, struct lane *l, const struct nethost_link *
 	for (unsigned i = 0; i < l->nr_out; i++) {
 		uint16_t vlan = l->out[i].vlan ? l->out[i].vlan : port->vlans.pvid;
 
-		nethost_fdb_move(l->vif->mac, port->index, bridge->filtering ? vlan : 0);
+		int rc = nethost_fdb_move(l->vif->mac, port->index, bridge->filtering ? vlan : 0);
+
+		if (rc)
+			l->place->fdb_rc = rc;
 		if (!bridge->filtering)
 			return;
 	}

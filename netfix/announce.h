@@ -28,6 +28,7 @@ struct place {
 	uint32_t forwarding_ms;	   /* since the start, until its port forwarded */
 	uint32_t reachable_ms;	   /* since the start, until the first answer */
 	uint32_t frames;	   /* sent as announcements */
+	int fdb_rc;		   /* why its own bridge's table could not be corrected; 0 */
 	char what[PLACE_TEXT_LEN]; /* a sentence without its full stop */
 };
 

@@ -123,30 +123,23 @@ static void check_table(const struct nethost *h, const struct nethost_link *port
 	}
 }
 
-void check_vif(const struct nethost *h, const struct netfix_vif *vif, struct findings *found)
+/* The ports of a bridge but `own`, beside what the guest is to have there. */
+static void check_ports(const struct nethost *h, const struct nethost_link *bridge, int own,
+	uint32_t mtu, struct findings *found)
 {
-	const struct nethost_link *port = nethost_by_name(h, vif->device);
-	const struct nethost_link *bridge = port ? nethost_by_index(h, port->master) : NULL;
-	const char *reason = port ? nethost_port_reason(port) : "it does not exist";
 	unsigned ways = 0;
 
-	if (reason[0])
-		findings_add(found, FINDING_WARNING, "network-port",
-			"Look at it: bridge link; ip link", "%s carries nothing: %s",
-			vif->device[0] ? vif->device : "the vif", reason);
-	if (!bridge)
-		return;
 	for (size_t i = 0; i < h->nr; i++) {
 		const struct nethost_link *l = &h->link[i];
 
-		if (l->master != bridge->index || l->index == port->index)
+		if (l->master != bridge->index || l->index == own)
 			continue;
 		ways += l->carrier && l->state == PORT_FORWARDING;
-		if (l->mtu < port->mtu)
+		if (l->mtu < mtu)
 			findings_add(found, FINDING_WARNING, "network-mtu",
 				"Give all ports of a bridge the same MTU",
-				"%s has an MTU of %u, the guest's %s one of %u: its large packets are lost there",
-				l->name, l->mtu, port->name, port->mtu);
+				"%s has an MTU of %u, bridge %s gives the guest one of %u: its large packets are lost there",
+				l->name, l->mtu, bridge->name, mtu);
 	}
 	if (!ways)
 		findings_add(found, FINDING_WARNING, "network-port",
@@ -158,7 +151,54 @@ void check_vif(const struct nethost *h, const struct netfix_vif *vif, struct fin
 			"If nobody means to: ip link set BRIDGE promisc off",
 			"bridge %s is promiscuous: this host sees, and may route, all that it carries",
 			bridge->name);
+}
+
+void check_bridge(const struct nethost *h, const char *name, struct findings *found)
+{
+	const struct nethost_link *bridge = nethost_by_name(h, name);
+
+	if (bridge && bridge->bridge)
+		check_ports(h, bridge, 0, bridge->mtu, found);
+}
+
+void check_vif(const struct nethost *h, const struct netfix_vif *vif, struct findings *found)
+{
+	const struct nethost_link *port = nethost_by_name(h, vif->device);
+	const struct nethost_link *bridge = port ? nethost_by_index(h, port->master) : NULL;
+	const char *reason = port ? nethost_port_reason(port) : "it does not exist";
+
+	if (reason[0])
+		findings_add(found, FINDING_WARNING, "network-port",
+			"Look at it: bridge link; ip link", "%s carries nothing: %s",
+			vif->device[0] ? vif->device : "the vif", reason);
+	if (!bridge)
+		return;
+	check_ports(h, bridge, port->index, port->mtu, found);
 	check_table(h, port, vif, found);
+}
+
+void check_spoof(const struct netfix_vif *vif, const char *allowed, const struct addresses *known,
+	struct findings *found)
+{
+	struct addresses set = {0};
+	char text[ADDRESS_TEXT_LEN];
+
+	address_add_list(&set, vif->nr, allowed, ADDRESS_CONFIG);
+	for (unsigned i = 0; set.nr && i < known->nr; i++) {
+		const struct address *a = &known->list[i];
+		bool may = a->vif != vif->nr || a->family != ADDRESS_V4;
+
+		for (unsigned k = 0; k < set.nr && !may; k++)
+			may = set.list[k].family == a->family &&
+			      memcmp(set.list[k].ip, a->ip, address_bytes(a->family)) == 0;
+		if (may)
+			continue;
+		address_text(a, text);
+		findings_add(found, FINDING_WARNING, "network-spoof",
+			"Add it to ip= of the vif in the domain's configuration, or take it from the guest",
+			"vif %u sends as %s, which its ip= does not list: a host that filters by that, as vif-bridge does with bridge-nf, drops it",
+			vif->nr, text);
+	}
 }
 
 /* Ask the network, not the guest: out of the other ports, and as nobody. */

@@ -15,6 +15,13 @@ void check_filters(struct findings *found);
 /* Settings of the kernel that make it route or filter what bridges carry. */
 void check_host(struct findings *found);
 
+/* A bridge on which the guest is not yet: whether it leads anywhere, its ports' MTUs. */
+void check_bridge(const struct nethost *h, const char *name, struct findings *found);
+
+/* Does the vif send as somebody that its own `allowed` (ip= of its configuration) leaves out? */
+void check_spoof(const struct netfix_vif *vif, const char *allowed, const struct addresses *known,
+	struct findings *found);
+
 /* The vif's port and bridge, promiscuity of its other ports, and where the bridge has its MAC. */
 void check_vif(const struct nethost *h, const struct netfix_vif *vif, struct findings *found);
 

@@ -63,6 +63,7 @@ static const struct argp_option announce_options[] = {
 static const struct argp_option verify_options[] = {
 	OPT_JSON,
 	{"fix", KEY_FIX, NULL, 0, "Correct this host's bridge, and announce", 0},
+	OPT_DRY_RUN,
 	{"address", KEY_ADDRESS, "ADDRESS[@VLAN]", 0, "An address of the guest; may be repeated", 0},
 	{"mac", KEY_MAC, "MAC", 0, "The guest's MAC address, when a link is named", 0},
 	OPT_LISTEN,

@@ -44,6 +44,21 @@ static const char *text(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
+/* The preflight looks at this host, too, for a shorter time. */
+static bool is_known(const json_t *list, const json_t *event)
+{
+	const json_t *f;
+	size_t i;
+
+	json_array_foreach(list, i, f)
+	{
+		if (strcmp(text(f, "what"), text(event, "what")) == 0 &&
+			strcmp(text(f, "host"), text(event, "host")) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* Keep the findings; true when the answer has ended, an error becoming a finding, too. */
 static bool take(json_t *list, json_t *event, const char *host)
 {
@@ -51,7 +66,8 @@ static bool take(json_t *list, json_t *event, const char *host)
 
 	if (strcmp(kind, "finding") == 0) {
 		json_object_del(event, "event");
-		json_array_append(list, event);
+		if (!is_known(list, event))
+			json_array_append(list, event);
 		return false;
 	}
 	if (strcmp(kind, "error") == 0)

@@ -13,6 +13,7 @@
 struct hops {
 	char port[96], table[128], network[PLACE_TEXT_LEN + 64];
 	bool port_ok, table_ok, network_ok;
+	bool would_fix; /* with --fix --dry-run: the table would be corrected */
 };
 
 /* Where does its own bridge look for it? */
@@ -72,8 +73,11 @@ static void print_hops(const struct netfix_vif *v, const struct hops *hops)
 	char mac[MAC_TEXT_LEN];
 
 	mac_text(v->mac, mac);
-	printf("%s %s\n  port     %s\n  bridge   %s\n  network  %s\n", v->device, mac, hops->port,
-		hops->table, hops->network);
+	printf("%s %s\n  port     %s\n  bridge   %s\n", v->device, mac, hops->port, hops->table);
+	if (hops->would_fix)
+		printf("           would be corrected: %s behind %s, and announced\n", mac,
+			v->device);
+	printf("  network  %s\n", hops->network);
 }
 
 static json_t *hops_json(const struct netfix *n, const struct netfix_vif *v,
@@ -82,11 +86,11 @@ static json_t *hops_json(const struct netfix *n, const struct netfix_vif *v,
 	char mac[MAC_TEXT_LEN];
 
 	mac_text(v->mac, mac);
-	return json_pack("{s:s, s:s, s:o, s:b, s:s, s:b, s:s, s:b, s:s, s:s}", "device", v->device,
-		"mac", mac, "addresses", netfix_addresses_json(n, v->nr), "port_ok", hops->port_ok,
-		"port", hops->port, "bridge_ok", hops->table_ok, "bridge", hops->table,
-		"network_ok", hops->network_ok, "network", hops->network, "state",
-		place_state_name(p->state));
+	return json_pack("{s:s, s:s, s:o, s:b, s:s, s:b, s:s, s:b, s:b, s:s, s:s}", "device",
+		v->device, "mac", mac, "addresses", netfix_addresses_json(n, v->nr), "port_ok",
+		hops->port_ok, "port", hops->port, "bridge_ok", hops->table_ok, "bridge",
+		hops->table, "would_fix", hops->would_fix, "network_ok", hops->network_ok,
+		"network", hops->network, "state", place_state_name(p->state));
 }
 
 static int report(struct netfix *n, const struct hops *hops, const struct place *place)
@@ -107,12 +111,24 @@ static int report(struct netfix *n, const struct hops *hops, const struct place 
 	return rc ? rc : !good;
 }
 
+/* What was asked for was not done: that comes before how things are. */
+static int not_corrected(struct netfix *n, const struct place *place)
+{
+	for (unsigned i = 0; i < n->nr_vifs; i++)
+		if (place[i].fdb_rc)
+			return error_sys(&n->err, place[i].fdb_rc,
+				"Run it as root, or with CAP_NET_ADMIN",
+				"the table of bridge %s cannot be corrected", n->vif[i].bridge);
+	return 0;
+}
+
 int netfix_verify(struct netfix *n)
 {
 	static struct announce_job job;
 	struct place place[ADDRESS_VIFS_MAX];
 	struct hops hops[ADDRESS_VIFS_MAX];
 	struct nethost h;
+	bool fix = n->fix && !n->dry_run, would_fix;
 	int rc = netfix_find(n);
 
 	if (rc == 0)
@@ -122,23 +138,28 @@ int netfix_verify(struct netfix *n)
 	job = (struct announce_job){.nr_vifs = n->nr_vifs,
 		.known = n->known,
 		.ask = n->ask,
-		.rounds = n->fix ? FIX_ROUNDS : 0,
+		.rounds = fix ? FIX_ROUNDS : 0,
 		.forward_ms = FORWARD_MS,
 		.answer_ms = ANSWER_MS,
 		.start = clock_ms(),
-		.keep_fdb = !n->fix};
+		.keep_fdb = !fix};
 	memcpy(job.vif, n->vif, sizeof(job.vif));
+	would_fix = n->fix && n->dry_run;
 	/* Asking makes bridges learn, our own too: what they know is looked at before. */
-	rc = n->fix ? announce_run(&job, place, &n->err) : 0;
+	rc = fix ? announce_run(&job, place, &n->err) : 0;
 	if (rc == 0)
 		rc = nethost_read(&h, &n->err);
 	if (rc)
 		return rc;
-	for (unsigned i = 0; i < n->nr_vifs; i++)
+	for (unsigned i = 0; i < n->nr_vifs; i++) {
 		look(&h, &n->vif[i], &hops[i]);
+		hops[i].would_fix = would_fix && !hops[i].table_ok;
+	}
 	nethost_dispose(&h);
-	rc = n->fix ? 0 : announce_run(&job, place, &n->err);
+	rc = fix ? 0 : announce_run(&job, place, &n->err);
 	for (unsigned i = 0; i < n->nr_vifs && rc == 0; i++)
 		judge(&place[i], &hops[i]);
+	if (rc == 0 && fix)
+		rc = not_corrected(n, place);
 	return rc ? rc : report(n, hops, place);
 }

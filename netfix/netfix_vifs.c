@@ -14,10 +14,16 @@ static int find_link(struct netfix *n, const struct nethost *h, const struct net
 	struct netfix_vif *v = &n->vif[0];
 	int nr, guests = 0;
 
+	if (!bridge) {
+		error_set(&n->err, -ENODEV, NULL,
+			"%s is in no bridge: nothing forwards what would be sent for it",
+			link->name);
+		error_fix(&n->err, "Name a domain, or a vif that is in a bridge (bridge link)");
+		return -ENODEV;
+	}
 	*v = (struct netfix_vif){0};
 	memcpy(v->device, link->name, sizeof(v->device));
-	if (bridge)
-		memcpy(v->bridge, bridge->name, sizeof(v->bridge));
+	memcpy(v->bridge, bridge->name, sizeof(v->bridge));
 	n->nr_vifs = 1;
 	if (n->mac)
 		return mac_parse(n->mac, v->mac);

@@ -42,7 +42,7 @@ def why_not():
     """Why this machine cannot run these tests, or None."""
     if os.geteuid() != 0:
         return "namespaces, bridges and vifs need root"
-    for program in ("ip", "tcpdump"):
+    for program in ("ip", "tcpdump", "ping", "nft"):
         if not shutil.which(program):
             return f"{program} is not installed"
     if not os.access("/dev/net/tun", os.R_OK | os.W_OK):

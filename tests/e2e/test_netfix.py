@@ -36,15 +36,15 @@ Exit status: 0 done, 1 failed or not as it should be, 2 used wrongly.
 """
 
 
-def raw_in(namespace, link):
-    """A packet socket on a link of the namespace."""
+def raw_in(namespace, link, kind=0):
+    """A packet socket on a link of the namespace; `kind` 3 hears all frames."""
     made = []
 
     def work():
         with open(f"/run/netns/{namespace}", "rb") as f:
             if ctypes.CDLL(None, use_errno=True).setns(f.fileno(), test_net.CLONE_NEWNET) == 0:
                 made.append(socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
-                made[0].bind((link, 0))
+                made[0].bind((link, kind))
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -54,6 +54,42 @@ def raw_in(namespace, link):
 
 def frame(source, kind, body=b"", target="ff:ff:ff:ff:ff:ff"):
     return bytes.fromhex((target + source).replace(":", "")) + kind.to_bytes(2, "big") + body.ljust(46, b"\0")
+
+
+class Tagger:
+    """An 802.1Q port between two switches: what comes from `plain` goes out into `trunk` with a tag. (Not every kernel
+    that these tests meet can tag.)"""
+
+    def __init__(self, namespace, plain, trunk, vlan):
+        self.tag = (0x8100).to_bytes(2, "big") + vlan.to_bytes(2, "big")
+        self.namespace = namespace
+        for name, switch in (("tag-in", plain), ("tag-out", trunk)):
+            ip("-n", namespace, "link", "add", "name", name, "type", "veth", "peer", "name", f"{name}p")
+            ip("-n", namespace, "link", "set", f"{name}p", "master", switch, "up")
+            ip("-n", namespace, "link", "set", name, "up")
+
+    def __enter__(self):
+        self.sock = {name: raw_in(self.namespace, name, 3) for name in ("tag-in", "tag-out")}
+        self.sock["tag-in"].settimeout(0.1)
+        self.end = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+        return self
+
+    def run(self):
+        while not self.end.is_set():
+            try:
+                data, where = self.sock["tag-in"].recvfrom(2000)
+                if where[2] != socket.PACKET_OUTGOING:
+                    self.sock["tag-out"].send(data[:12] + self.tag + data[12:])
+            except TimeoutError:
+                continue
+
+    def __exit__(self, *_):
+        self.end.set()
+        self.thread.join()
+        for sock in self.sock.values():
+            sock.close()
 
 
 class Capture:
@@ -268,7 +304,16 @@ class Moves(Case):
         self.assertIn("answered", summary["network"]["what"])
         self.assertGreaterEqual(capture.count(f"Request who-has {GUEST} tell {GUEST}"), 1)
         self.assertGreaterEqual(capture.count(f"Reply {GUEST} is-at {MAC}"), 1)
-        self.assertLess(self.gap(client, summary, "with netfix"), 5000)
+        # A second of it is what a lost question costs and the network needs. Beyond the pause, so that a slow machine,
+        # whose pause is long, does not matter; one that stood still just then may try once more.
+        beyond = self.gap(client, summary, "with netfix")
+        if beyond >= 1000:
+            client = self.start_client()
+            summary = json.loads(self.b.migrate("--json", "pong", "hosta").stdout)
+            answered = len(client.answers)
+            harness.wait_until("it answers again", lambda: len(client.answers) > answered + 20)
+            beyond = self.gap(client, summary, "with netfix, once more")
+        self.assertLess(beyond, 1000)
 
     def test_without_it_the_switch_must_forget_first(self):
         self.b.options.append("announce = false")
@@ -297,6 +342,43 @@ class Moves(Case):
         self.assertEqual((summary["network"]["state"], summary["network"]["reachable_ms"], summary["network"]["what"]),
                          ("silent", None, "192.0.2.99 did not answer"))
         self.assertEqual(self.world.where("pong"), ["hostb"])
+
+    def test_where_the_addresses_come_from(self):
+        self.create_quiet()
+        self.let_it_speak()
+        ip("netns", "exec", Network.names["hosta"], "ping", "-c", "1", "-W", "5", GUEST)
+        out = self.a.migrate("pong", "hostb").stdout
+        self.assertRegex(out, rf"(?m)^             vif 0: {GUEST}, from neighbour table$")
+
+    def test_two_vifs(self):
+        """Each is announced on its own bridge, by the addresses that the config has for it."""
+        for host in ("hosta", "hostb"):
+            space, port = Network.names[host], f"three-{host[-1]}"
+            ip("-n", self.network.switch, "link", "add", "name", port, "type", "veth", "peer", "name", "uplink2", "netns", space)
+            ip("-n", self.network.switch, "link", "set", port, "master", "switch", "up")
+            ip("-n", space, "link", "add", "name", "br2", "type", "bridge", "forward_delay", "0")
+            ip("-n", space, "link", "set", "uplink2", "master", "br2", "up")
+            ip("-n", space, "link", "set", "br2", "up")
+        second = "00:16:3e:00:00:21"
+        self.a.options.append('guest pong { address = {"192.0.2.77", "vif1=198.51.100.5"} }')
+        self.a.write_config()
+        self.a.create("pong", guest="pong", memory=8, extra=f"ip={GUEST}/24 quiet",
+                      lines=[f'vif = ["mac={MAC},bridge=br0", "mac={second},bridge=br2"]'])
+        harness.wait_ticks(self.a, "pong", more=1)
+        with Capture(Network.names["client"], "uplink") as first, Capture(Network.names["client"], "uplink", second) as other:
+            summary = self.move()
+        self.assertGreaterEqual(first.count("Request who-has 192.0.2.77 tell 192.0.2.77"), 1)
+        self.assertGreaterEqual(other.count("Request who-has 198.51.100.5 tell 198.51.100.5"), 1)
+        self.assertEqual(other.count("192.0.2.77"), 0)
+        self.assertEqual(summary["network"]["addresses"], [{"vif": 0, "address": "192.0.2.77", "from": "config"},
+                                                            {"vif": 1, "address": "198.51.100.5", "from": "config"}])
+
+    def test_what_the_old_host_was_told_by_hand(self):
+        self.create_quiet()
+        ip("netns", "exec", Network.names["hosta"], "bridge", "fdb", "replace", MAC, "dev", "uplink", "master", "static")
+        result = self.a.migrate("--force", "pong", "hostb")
+        self.assertIn(f"bridge br0 here has {MAC} behind uplink, set by hand: who is on it does not reach the guest. "
+                      f"bridge fdb del {MAC} dev uplink master", result.stdout + result.stderr)
 
     def test_configured_addresses_are_announced(self):
         self.a.options.append('guest pong { address = {"192.0.2.77", "2001:db8::77"} }')
@@ -347,6 +429,19 @@ class OneNetwork(Case):
         self.a.migrate("pong", "hostb")
         self.assertEqual(self.world.where("pong"), ["hostb"])
 
+    def test_another_vlan(self):
+        """hosta's network comes to hostb as VLAN 20 of a trunk, all of which is in its bridge."""
+        self.add_switch("trunk")
+        self.join("hosta", "switch")
+        self.join("hostb", "trunk")
+        self.create()
+        with Tagger(self.network.switch, "switch", "trunk", 20):
+            result = self.a.migrate("--quiet", "pong", "hostb", check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("risk: hostb: frames of vif 0 on hosta arrive at bridge br1 with the tag of VLAN 20: the guest would hear and "
+                      "be heard by nobody.\n", result.stderr)
+        self.assertEqual(self.world.where("pong"), ["hosta"])
+
     def test_a_smaller_mtu(self):
         self.join("hosta", "switch")
         self.join("hostb", "switch", 1400)
@@ -392,6 +487,37 @@ class Verify(Case):
         found = json.loads(self.netfix("verify", "--json", "--listen=0", "--address", GUEST, "pong").stdout)[0]
         self.assertEqual((found["port_ok"], found["bridge_ok"], found["network_ok"], found["state"]),
                          (True, True, True, "reachable"))
+
+    def test_what_it_would_correct(self):
+        self.create_quiet()
+        self.know_client()
+        ip("netns", "exec", Network.names["hosta"], "bridge", "fdb", "replace", MAC, "dev", "uplink", "master", "static")
+        for _ in range(2):  # nothing is changed
+            self.transcript(f"""\
+                $ netfix verify --listen=0 --address={GUEST} --fix --dry-run pong
+                lbPID.0 {MAC}
+                  port     forwards
+                  bridge   stale: br0 has it behind uplink
+                           would be corrected: {MAC} behind lbPID.0, and announced
+                  network  192.0.2.10 did not answer
+                = 1
+                """)
+        found = json.loads(self.netfix("verify", "--json", "--listen=0", "--fix", "--dry-run", "--address", GUEST, "pong", check=False).stdout)[0]
+        self.assertEqual((found["bridge_ok"], found["would_fix"]), (False, True))
+
+    def test_a_port_that_is_blocked(self):
+        self.create_quiet()
+        self.know_client()
+        device = self.network.taps("hosta")[0]["ifname"]
+        ip("-n", Network.names["hosta"], "link", "set", device, "type", "bridge_slave", "state", "1")
+        self.transcript(f"""\
+            $ netfix verify --listen=0 --address={GUEST} pong
+            lbPID.0 {MAC}
+              port     its bridge port still listens (STP)
+              bridge   br0 has not learned it
+              network  lbPID.0: its bridge port still listens (STP)
+            = 1
+            """)
 
     def test_beyond_this_host(self):
         self.create_quiet()
@@ -456,6 +582,46 @@ class Check(Case):
                            "which drops what no rule accepts"), [(f["severity"], f["code"], f["host"], f["what"]) for f in found])
         self.assertTrue([f for f in found if f["code"] == "network-host" and f["fix"].endswith("sysctl net.ipv4.ip_forward=0")])
 
+    def test_both_hosts_in_words(self):
+        """What the preflight of a move finds is the same, and each host's own stays."""
+        self.create_quiet()
+        for host in ("hosta", "hostb"):
+            ip("netns", "exec", Network.names[host], "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        ip("-n", Network.names["hostb"], "link", "set", "br0", "promisc", "on")
+        words = """\
+            warning: hosta: this host routes IPv4 between its links: a guest may be reached, or reach others, past its bridge.
+              If it is not meant: sysctl net.ipv4.ip_forward=0.
+            warning: hostb: this host routes IPv4 between its links: a guest may be reached, or reach others, past its bridge.
+              If it is not meant: sysctl net.ipv4.ip_forward=0.
+            warning: hostb: bridge br0 is promiscuous: this host sees, and may route, all that it carries.
+              If nobody means to: ip link set BRIDGE promisc off.
+            """
+        self.transcript(f"$ netfix check pong hostb\n{textwrap.dedent(words)}= 0\n")
+        found = json.loads(self.a.migrate("--check", "--json", "pong", "hostb").stdout)["findings"]
+        self.assertEqual(sorted((f["host"], f["code"]) for f in found),
+                         [("hosta", "network-host"), ("hostb", "network-host"), ("hostb", "network-promisc")])
+
+    def test_an_address_that_it_may_not_have(self):
+        self.a.create("pong", guest="pong", memory=8, extra=f"ip={GUEST}/24 quiet",
+                      lines=[f'vif = ["mac={MAC},bridge=br0"]'])
+        harness.wait_ticks(self.a, "pong", more=1)
+        ip("netns", "exec", Network.names["hosta"], "ping", "-c", "1", "-W", "5", GUEST)
+        self.assertEqual(self.check(), [])
+
+    def test_a_move_is_stopped_by_a_twin(self):
+        self.create_quiet()
+        with raw_in(Network.names["client"], "uplink") as twin:
+            end = threading.Event()
+            arp = bytes.fromhex("0001080006040001" + MAC.replace(":", "")) + socket.inet_aton("192.0.2.66") + bytes(10)
+            thread = threading.Thread(target=lambda: [twin.send(frame(MAC, 0x0806, arp)) for _ in iter(lambda: end.wait(0.05), True)])
+            thread.start()
+            result = self.a.migrate("--quiet", "pong", "hostb", check=False)
+            end.set()
+            thread.join()
+        self.assertEqual(result.returncode, 1)
+        self.assertIn(f"another station sends with the guest's MAC address {MAC}", result.stderr)
+        self.assertEqual(self.world.where("pong"), ["hosta"])
+
     def test_no_daemon(self):
         self.create_quiet()
         self.a.stop()
@@ -515,6 +681,9 @@ class Map(Case):
         ip("-n", self.network.switch, "link", "set", "dr", "master", "switch", "up")
         ip("-n", space, "link", "set", "updr", "master", "brdr", "up")
         self.create_quiet()
+        found = json.loads(self.a.migrate("--json", "--check", "pong", "hostb").stdout)["findings"]
+        self.assertIn(("hostb", "network-map", "vif 0: bridge br0 of hosta is brdr here"),
+                      [(f["host"], f["code"], f["what"]) for f in found])
         self.a.migrate("pong", "hostb")
         self.assertEqual(self.b.info("pong")["vif"], [{"mac": MAC, "bridge": "brdr"}])
         self.assertEqual([tap.get("master") for tap in self.network.taps("hostb")], ["brdr"])
@@ -544,10 +713,25 @@ class Refusals(Case):
             !   There is nothing to do.
             = 1
             $ netfix announce lonely
-            ! netfix: the bridge knows no MAC address behind lonely yet.
-            !   Name it: --mac=00:16:3e:....
+            ! netfix: lonely is in no bridge: nothing forwards what would be sent for it.
+            !   Name a domain, or a vif that is in a bridge (bridge link).
+            = 1
+            $ netfix announce --mac=00:16:3e:00:00:01 lonely
+            ! netfix: lonely is in no bridge: nothing forwards what would be sent for it.
+            !   Name a domain, or a vif that is in a bridge (bridge link).
             = 1
             """)
+
+    def test_a_table_that_may_not_be_corrected(self):
+        self.create_quiet()
+        self.know_client()
+        ip("netns", "exec", Network.names["hosta"], "bridge", "fdb", "replace", MAC, "dev", "uplink", "master", "static")
+        command = self.a.command("netfix", "verify", "--fix", "--listen=0", f"--address={GUEST}", "pong")
+        command[4:4] = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", "--"]
+        result = subprocess.run(command, env=self.a.env(), text=True, capture_output=True, check=False)
+        self.assertEqual((result.returncode, result.stdout, result.stderr), (
+            1, "", "netfix: the table of bridge br0 cannot be corrected: Operation not permitted.\n"
+                   "  Run it as root, or with CAP_NET_ADMIN.\n"))
 
 
 class Words(Case):
