@@ -61,7 +61,8 @@ build_sanitized() {
 run_tests() {
 	local dir=$1 status=0
 	shift
-	meson test -C "$dir" --no-rebuild --print-errorlogs --num-processes 2 "$@" || status=$?
+	# Most of them wait most of the time.
+	meson test -C "$dir" --no-rebuild --print-errorlogs --num-processes $((2 * $(nproc))) "$@" || status=$?
 	python3 tests/summary.py "$dir/meson-logs/testlog.junit.xml" "$dir" $status
 }
 

@@ -146,7 +146,7 @@ _netfix() {
 	esac
 	case ${COMP_WORDS[1]} in
 	announce) options="$options --dry-run --address --mac --rounds --listen --ask" ;;
-	verify) options="$options --fix --address --mac --listen --ask" ;;
+	verify) options="$options --fix --dry-run --address --mac --listen --ask" ;;
 	check) options="$options --listen" ;;
 	map) ;;
 	*) return ;;

@@ -116,8 +116,27 @@ static void try_place(const struct record *rec)
 		fuzz_check(record_put_place(out, sizeof(out), &place) == rec->len);
 }
 
+static void try_resolve(const struct record *rec)
+{
+	struct record_resolve resolve;
+
+	if (record_get_resolve(rec, &resolve))
+		check_same(rec, record_put_resolve(out, sizeof(out), &resolve));
+}
+
+static void try_join(const struct record *rec)
+{
+	struct record_resolve join;
+
+	if (!record_get_join(rec, &join))
+		return;
+	fuzz_check(join.stream < RECORD_STREAMS_MAX);
+	check_same(rec, record_put_join(out, sizeof(out), &join));
+}
+
 static void (*const tries[])(const struct record *) = {try_offer, try_reason, try_round, try_stats,
-	try_link, try_done, try_pages, try_findings, try_probed, try_place, try_quiesced};
+	try_link, try_done, try_pages, try_findings, try_probed, try_place, try_quiesced,
+	try_resolve, try_join};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -159,7 +178,11 @@ static void fuzz_seeds(void)
 		else if (kind == 7)
 			len = record_put_findings(out + 1, 256, &found);
 		else
-			len = kind == 2 ? 12 : kind == 5 ? 24 : kind == 10 ? 32 : 16;
+			len = kind == 2	   ? 12
+			      : kind == 5  ? 24
+			      : kind == 10 ? 32
+			      : kind > 10  ? 44
+					   : 16;
 		fuzz_seed(out, len + 1);
 	}
 }
