@@ -58,6 +58,7 @@ class Capture:
         self.process.send_signal(signal.SIGINT)
         self.process.wait(20)
         self.reader.join(20)
+        self.lines = [line for line in self.lines if line.strip()]
         self.process.stdout.close()
         self.process.stderr.close()
 
