@@ -52,6 +52,11 @@ struct receive {
 	struct error err;
 };
 
+/* receive_offer.c: the handler of OFFER; on 0 r->phase is what follows from it. */
+int receive_offer(struct receive *r) WARN_UNUSED;
+/* Say something on the first stream: 0 or -errno with the reason in r->err. */
+int receive_reply(struct receive *r, uint32_t type, const void *body, size_t len) WARN_UNUSED;
+
 /* receive_stream.c: the links of a domain that is being built. */
 void receive_streams_init(struct receive *r);
 void receive_streams_dispose(struct receive *r);
