@@ -18,7 +18,7 @@
 
 #define OFFER_MS   60000
 #define GONE_MS	   120000 /* the source has a domain to destroy and disks to demote */
-#define VERDICT_MS 4000	  /* on being reached, before the source is told that it is not known */
+#define VERDICT_MS 10000  /* on being reached, before the source is told that it is not known */
 #define SILENCE_MS 60000  /* while the source of an estimate watches its domain */
 
 static int on_resolve(struct receive *r)

@@ -91,7 +91,7 @@ class Gap:
         return self
 
     def __exit__(self, *_):
-        out, _ = self.process.communicate("", timeout=60)
+        out, _ = self.process.communicate("", timeout=240)
         self.result = json.loads(out)
 
 
