@@ -393,6 +393,8 @@ static int relay(struct wire *w, struct error *err)
 {
 	int write_failure = 0, rc;
 
+	set_nonblocking(WIRE_FD_ENGINE);
+	set_nonblocking(WIRE_FD_NET);
 	for (;;) {
 		rc = wait_for_work(w);
 		if (rc)
@@ -483,17 +485,14 @@ int main(void)
 		w.inbound.out_len = put_link_up(&w, w.inbound.out);
 		w.up = true;
 	}
-	if (rc == 0) {
-		set_nonblocking(WIRE_FD_ENGINE);
-		set_nonblocking(WIRE_FD_NET);
-		rc = relay(&w, &err);
-	}
-	if (rc) {
+	if (rc)
 		log_info("%s", err.what);
+	else /* From here on it is the engine's to say whether the end is bad news. */
+		rc = relay(&w, &err);
+	if (rc)
 		report_down(&w, &err);
-	} else {
+	else
 		linger(&w);
-	}
 	channel_key_dispose(&w.seal);
 	channel_key_dispose(&w.open);
 	/* Leak checkers fork at exit, which this process has given up. */
