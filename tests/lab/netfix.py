@@ -73,6 +73,8 @@ def answers():
 
 
 class Netfix(Lab):
+    guest = None
+
     def create(self, name, bridge, address, mac, more=""):
         text = PLAIN.format(name=name, address=address, mac=mac, bridge=bridge, memory=96, more=more)
         on("a", "sh", "-c", f"cat > /root/{name}.cfg <<'END'\n{text}END")
@@ -84,17 +86,18 @@ class Netfix(Lab):
             "a", "xenstore-read", f"/local/domain/{domid}/control/feature-suspend", check=False).stdout.strip() == "1")
 
     def test_01_the_verbs_on_a_real_vif(self):
-        vif = json.loads(on("a", "netfix", "announce", "--dry-run", "--json", "g").stdout)[0]
+        self.create("verbs", "xenbr0", ADDRESS, MAC)
+        vif = json.loads(on("a", "netfix", "announce", "--dry-run", "--json", "verbs").stdout)[0]
         self.assertRegex(vif["device"], r"^vif\d+\.0$")
-        self.assertEqual((vif["mac"], vif["bridge"]), ("00:16:3e:77:00:50", "xenbr0"))
-        place = json.loads(on("a", "netfix", "verify", "--json", "--ask=10.77.0.2", "g").stdout)[0]
+        self.assertEqual((vif["mac"], vif["bridge"]), (MAC, "xenbr0"))
+        place = json.loads(on("a", "netfix", "verify", "--json", "--ask=10.77.0.2", "verbs").stdout)[0]
         self.assertEqual([place[k] for k in ("port_ok", "bridge_ok", "network_ok", "state")], [True, True, True, "reachable"])
-        found = json.loads(on("a", "netfix", "check", "--json", "g", "hostb").stdout)
+        found = json.loads(on("a", "netfix", "check", "--json", "verbs", "hostb").stdout)
         self.assertEqual([f for f in found if f["severity"] != "warning"], [])
         # A port that does not forward is named, and nothing is sent through it.
         on("a", "bridge", "link", "set", "dev", vif["device"], "state", "1")  # the kernel itself ends state 4 where nobody speaks STP
         try:
-            blocked = on("a", "netfix", "verify", "--listen=0", "--ask=10.77.0.2", "g", check=False)
+            blocked = on("a", "netfix", "verify", "--listen=0", "--ask=10.77.0.2", "verbs", check=False)
         finally:
             on("a", "bridge", "link", "set", "dev", vif["device"], "state", "3")
         self.assertEqual(blocked.returncode, 1)
