@@ -23,7 +23,7 @@
 #define XL_LOGS	    "/var/log/xen/xl-"
 #define XL_LOG_MAX  (4u << 20)
 
-static pid_t spawn(uint32_t domid)
+static pid_t spawn(uint32_t domid, unsigned flags)
 {
 	char path[PATH_MAX], arg[16];
 	char *argv[] = {path, arg, NULL};
@@ -32,7 +32,7 @@ static pid_t spawn(uint32_t domid)
 	if (rc)
 		return rc;
 	snprintf(arg, sizeof(arg), "%u", domid);
-	return proc_spawn(path, argv, NULL, 0, PROC_DETACH);
+	return proc_spawn(path, argv, NULL, 0, PROC_DETACH | flags);
 }
 
 static void failed(uint32_t domid, int rc)
@@ -45,7 +45,7 @@ static void failed(uint32_t domid, int rc)
 /* The monitor forks and its first process ends when the second one watches: no zombie is left. */
 void xen_keeper_start(uint32_t domid)
 {
-	pid_t pid = spawn(domid);
+	pid_t pid = spawn(domid, 0);
 	int status = pid > 0 ? proc_reap(pid, deadline_in(START_MS)) : -1;
 
 	if (pid < 0)
@@ -56,7 +56,7 @@ void xen_keeper_start(uint32_t domid)
 
 void xen_keeper_begin(uint32_t domid)
 {
-	pid_t pid = spawn(domid);
+	pid_t pid = spawn(domid, PROC_LATER); /* the guest reconnects its devices just now */
 
 	if (pid < 0)
 		failed(domid, pid);

@@ -10,7 +10,8 @@
 
 #define PAUSE_FIRST_MS 50
 #define PAUSE_MAX_MS   5000
-#define LOOK_MS	       100 /* at the ports, should a change have been missed */
+#define LOOK_MS	       500 /* at the ports, should a change have been missed */
+#define LOOK_UNTOLD_MS 50  /* where no change is told */
 #define BURST	       16  /* frames, then a breath of a millisecond */
 #define ASK_MAX	       4
 
@@ -218,7 +219,7 @@ static void lane_round(struct run *r, struct lane *l)
 	const char *reason = port ? nethost_port_reason(port) : "there is no such link";
 
 	if (reason[0]) {
-		l->next = deadline_in(LOOK_MS);
+		l->next = deadline_in(r->watch >= 0 ? LOOK_MS : LOOK_UNTOLD_MS);
 		if (l->round == 0)
 			snprintf(l->place->what, sizeof(l->place->what), "%s: %s",
 				l->vif->device[0] ? l->vif->device : "its vif", reason);
