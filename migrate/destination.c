@@ -268,7 +268,7 @@ static int open_journal(struct destination *d, const char *peer, const struct re
 {
 	int64_t deadline = deadline_in(END_MS);
 	struct join_word word = {0};
-	int rc = engine_open(&d->engine, d->cfg, ask->uuid, destination_step, d, why);
+	int rc = engine_open(&d->engine, d->cfg, ask->uuid, destination_step, d, 0, why);
 
 	snprintf(word.peer, sizeof(word.peer), "%s", peer);
 	if (rc != -EBUSY || join_pass(d->cfg, ask->token, &word, -1))
@@ -276,7 +276,7 @@ static int open_journal(struct destination *d, const char *peer, const struct re
 	while (rc == -EBUSY && clock_ms() < deadline) {
 		clock_pause(END_LOOK_MS);
 		*why = ERROR_INIT;
-		rc = engine_open(&d->engine, d->cfg, ask->uuid, destination_step, d, why);
+		rc = engine_open(&d->engine, d->cfg, ask->uuid, destination_step, d, 0, why);
 	}
 	return rc;
 }

@@ -9,18 +9,30 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
-#define FIX_DISK "Check that the file system of state_dir is sound, writable and not full"
+#define BUSY_LOOK_MS 100
+#define FIX_DISK     "Check that the file system of state_dir is sound, writable and not full"
 
 int engine_open(struct engine *e, const struct config *cfg,
 	const uint8_t uuid[static DOMAIN_UUID_LEN], engine_step_fn *step, void *ctx,
-	struct error *err)
+	int64_t deadline, struct error *err)
 {
-	int rc = journal_open(&e->journal, cfg, uuid, err);
+	int rc;
 
-	if (rc)
-		return rc;
+	for (;;) {
+		struct error why = ERROR_INIT;
+
+		rc = journal_open(&e->journal, cfg, uuid, &why);
+		if (rc == 0)
+			break;
+		if (rc != -EBUSY || clock_ms() >= deadline) {
+			*err = why;
+			return rc;
+		}
+		clock_pause(BUSY_LOOK_MS);
+	}
 	e->entry = e->journal.last;
 	memcpy(e->entry.uuid, uuid, DOMAIN_UUID_LEN);
 	e->ceding = false;

@@ -16,10 +16,16 @@ struct engine {
 	void *ctx;
 };
 
-/* Open the domain's journal for this process alone. Errors as journal_open. */
+/* For how long a move waits for the journal; a look by lifeboatd is shorter. */
+#define ENGINE_BUSY_MS 3000
+
+/*
+ * Open the domain's journal for this process alone. lifeboatd may look at it just now, so while
+ * another process has it this waits, until `deadline` (0: not at all). Errors as journal_open.
+ */
 int engine_open(struct engine *e, const struct config *cfg,
 	const uint8_t uuid[static DOMAIN_UUID_LEN], engine_step_fn *step, void *ctx,
-	struct error *err) WARN_UNUSED;
+	int64_t deadline, struct error *err) WARN_UNUSED;
 void engine_close(struct engine *e);
 
 static inline enum handover_state engine_state(const struct engine *e)

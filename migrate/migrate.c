@@ -33,12 +33,19 @@ struct migrate {
 	int last_round;
 };
 
-static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t interrupted, lifeboatd_sock = -1;
 
+/* It sends the word itself: between a look at a flag and a wait a signal would be missed. */
 static void on_interrupt(int sig)
 {
+	static const char cancel[] = "{\"cancel\":true}\n";
+	int kept = errno;
+
 	(void)sig;
+	if (!interrupted && lifeboatd_sock >= 0)
+		(void)send(lifeboatd_sock, cancel, sizeof(cancel) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	interrupted = 1;
+	errno = kept;
 }
 
 static const char *text(const json_t *event, const char *key)
@@ -194,13 +201,15 @@ static int follow(struct migrate *m, int sock, struct error *err)
 	json_t *event;
 
 	reader.fd = sock;
+	lifeboatd_sock = sock;
+	if (interrupted) /* before anybody listened */
+		event_send(sock, json_pack("{s:b}", "cancel", 1));
 	for (;;) {
 		int rc, status;
 
 		if (interrupted && !told) {
 			end_line(m);
 			fprintf(stderr, "migrate: cancelling\n");
-			event_send(sock, json_pack("{s:b}", "cancel", 1));
 			told = true;
 		}
 		rc = event_next(&reader, &event, DEADLINE_NEVER);

@@ -59,7 +59,8 @@ static int supersede(struct receive *r)
 static int open_journal(struct receive *r, const struct record_offer *offer)
 {
 	struct engine *e = &r->dst.engine;
-	int rc = engine_open(e, &r->cfg, offer->uuid, destination_step, &r->dst, &r->err);
+	int rc = engine_open(e, &r->cfg, offer->uuid, destination_step, &r->dst,
+		deadline_in(ENGINE_BUSY_MS), &r->err);
 
 	if (rc == 0 && !(offer->flags & OFFER_CHECK_ONLY))
 		rc = supersede(r);

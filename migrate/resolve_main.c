@@ -21,10 +21,9 @@
 #include "migrate/event.h"
 #include "migrate/source.h"
 
-#define CLIENT_FD    3
-#define BUSY_MS	     15000
-#define BUSY_LOOK_MS 100
-#define WINDOW_MS    10000 /* lifeboatd's own try makes one attempt, and comes again */
+#define CLIENT_FD 3
+#define BUSY_MS	  15000
+#define WINDOW_MS 10000 /* lifeboatd's own try makes one attempt, and comes again */
 
 struct resolve {
 	struct config cfg;
@@ -109,16 +108,9 @@ static int resolve_destination(struct resolve *r, struct destination *d, struct 
 static int open_journal(struct resolve *r, struct engine *e, const struct journal_entry *entry,
 	engine_step_fn *step, void *ctx, struct error *err)
 {
-	int64_t deadline = deadline_in(r->told ? BUSY_MS : 0);
-	int rc;
+	int rc = engine_open(
+		e, &r->cfg, entry->uuid, step, ctx, r->told ? deadline_in(BUSY_MS) : 0, err);
 
-	for (;;) {
-		*err = ERROR_INIT;
-		rc = engine_open(e, &r->cfg, entry->uuid, step, ctx, err);
-		if (rc != -EBUSY || clock_ms() >= deadline)
-			break;
-		clock_pause(BUSY_LOOK_MS);
-	}
 	if (rc == 0)
 		return 0;
 	r->open++;

@@ -85,6 +85,9 @@ static int read_request(struct send *s)
 		rc = event_next(reader, &request, deadline_in(REQUEST_MS));
 	}
 	rc = rc ? error_sys(s->err, rc, NULL, "no readable request") : parse_request(s, request);
+	/* Ctrl-C may be as quick as we are: whatever follows the request calls it off. */
+	if (rc == 0 && reader->used)
+		rc = error_set(s->err, -ECANCELED, NULL, "cancelled; %s runs on here", s->src.name);
 	json_decref(request);
 	free(reader);
 	return rc;
@@ -117,10 +120,17 @@ static int open_journal(struct send *s)
 {
 	struct source *src = &s->src;
 	struct engine *e = &src->engine;
-	int rc = engine_open(e, &s->cfg, src->dom.uuid, source_step, src, s->err);
+	int rc = engine_open(
+		e, &s->cfg, src->dom.uuid, source_step, src, deadline_in(ENGINE_BUSY_MS), s->err);
 
+	/* What had the journal may have moved it meanwhile. */
+	if (rc == 0)
+		rc = src->hv->find(src->name, &src->dom, s->err);
 	if (rc)
 		return rc;
+	if (memcmp(e->entry.uuid, src->dom.uuid, sizeof(e->entry.uuid)) != 0)
+		return error_set(
+			s->err, -EAGAIN, "Try again", "%s is another domain by now", src->name);
 	if (!engine_knows(e, EVENT_OFFER)) {
 		error_set(s->err, -EBUSY, NULL,
 			"an earlier hand-over of %s with %s is still open (%s)", src->name,

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import sys
 import unittest
 
@@ -356,6 +357,19 @@ class Estimate(Case):
         harness.wait_until("it watches", lambda: engine(self.a))
         watching.send_signal(signal.SIGINT)
         self.assertEqual(self.finish(watching)[0], 1)
+        self.assert_untouched()
+
+    def test_cancelled_with_the_request(self):
+        """Ctrl-C before the engine has even read what it is asked."""
+        self.create(memory=32, extra="rate=500")
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.a.dir / "run/lifeboatd.sock"))
+            request = {"domain": "ledger", "host": "hostb", "check_only": False, "estimate": True, "force": False}
+            client.sendall((json.dumps(request) + "\n" + json.dumps({"cancel": True}) + "\n").encode())
+            client.settimeout(60)
+            lines = client.makefile().read().splitlines()
+        last = json.loads(lines[-1])
+        self.assertEqual((last["event"], last["what"]), ("error", "hosta: cancelled; ledger runs on here"))
         self.assert_untouched()
 
 

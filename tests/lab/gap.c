@@ -150,6 +150,17 @@ static void report_print(const struct report *r, uint64_t start, uint64_t end)
 		r->last.disk_errors);
 }
 
+/* Wait for the moment; one that has passed counts as now. When the next pause begins. */
+static uint64_t pause_until(uint64_t at)
+{
+	uint64_t now = now_ms();
+
+	if (at <= now)
+		return now;
+	poll(NULL, 0, (int)(at - now));
+	return at;
+}
+
 static bool stdin_ended(void)
 {
 	struct pollfd p = {.fd = 0, .events = POLLIN};
@@ -220,11 +231,7 @@ int main(int argc, char **argv)
 			report_answer(&r, &a, now_ms());
 		else
 			r.failures++;
-		next += interval;
-		if (next < now_ms())
-			next = now_ms();
-		else
-			poll(NULL, 0, (int)(next - now_ms()));
+		next = pause_until(next + interval);
 	}
 	report_print(&r, start, now_ms());
 	return r.answers && !r.backwards && !r.last.errors && !r.last.disk_errors ? 0 : 1;
