@@ -98,7 +98,8 @@ static void show_place(const json_t *place)
 	if (!json_is_object(place))
 		return;
 	if (json_is_integer(json_object_get(place, "reachable_ms")))
-		printf("  network    reachable after %lld ms: %s\n", number(place, "reachable_ms"),
+		printf("  network    reachable after %lld ms, its port forwarding after %lld: %s\n",
+			number(place, "reachable_ms"), number(place, "forwarding_ms"),
 			text(place, "what"));
 	else
 		printf("  network    announced, but not known to be reachable: %s\n",

@@ -83,6 +83,8 @@ static json_t *place_json(const struct record_place *place, const struct address
 		"frames", (json_int_t)place->frames, "what", place->what);
 	json_object_set_new(o, "reachable_ms",
 		place->state == PLACE_REACHABLE ? json_integer(place->reachable_ms) : json_null());
+	json_object_set_new(o, "forwarding_ms",
+		place->state == PLACE_REACHABLE ? json_integer(place->forwarding_ms) : json_null());
 	json_object_set_new(o, "addresses", addresses_json(known));
 	return o;
 }

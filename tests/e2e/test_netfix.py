@@ -331,7 +331,7 @@ class Moves(Case):
     def test_the_summary_says_it(self):
         self.create_quiet()
         out = self.a.migrate("pong", "hostb").stdout
-        self.assertRegex(out, r"(?m)^  network    reachable after \d+ ms: 192\.0\.2\.\d+ answered$")
+        self.assertRegex(out, r"(?m)^  network    reachable after \d+ ms, its port forwarding after \d+: 192\.0\.2\.\d+ answered$")
 
     def test_nobody_answers(self):
         """Said as it is, and the move is none the worse for it."""
