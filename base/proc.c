@@ -17,7 +17,6 @@
 
 #define KILL_GRACE_MS 2000
 #define FDS_MAX	      15u /* for one child */
-#define LATER_NICE    10
 
 /* In the build tree everything lies beside the running program; installed, it has its own place. */
 static int find_program(const char *name, const char *installed_dir, char *out, size_t size)
@@ -127,8 +126,6 @@ pid_t proc_spawn(const char *path, char *const argv[], const struct proc_fd *fds
 
 		if (flags & PROC_DETACH)
 			setsid();
-		if ((flags & PROC_LATER) && nice(LATER_NICE) == -1)
-			errno = 0; /* -1 is a niceness too, and nothing depends on it */
 		reset_signals();
 		/* The status pipe travels as one more descriptor, above all the others. */
 		for (size_t i = 0; i < nr_fds; i++) {

@@ -28,11 +28,9 @@ struct proc_fd {
 /*
  * fork + exec. Descriptors 0-2 are inherited, the listed ones moved, all others closed. The child
  * gets default signals and an empty mask. `flags`: PROC_DETACH puts it in its own session, so that
- * a Ctrl-C at our terminal and our own end do not reach it; PROC_LATER lets others go first (nice),
- * until the program itself undoes that. Returns the pid or -errno.
+ * a Ctrl-C at our terminal and our own end do not reach it. Returns the pid or -errno.
  */
 #define PROC_DETACH 1u
-#define PROC_LATER  2u
 pid_t proc_spawn(const char *path, char *const argv[], const struct proc_fd *fds, size_t nr_fds,
 	unsigned flags) WARN_UNUSED;
 

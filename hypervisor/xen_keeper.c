@@ -20,10 +20,11 @@
 
 #define START_MS    15000
 #define XL_LEAVE_MS 1000
+#define LATER_MS    4000
 #define XL_LOGS	    "/var/log/xen/xl-"
 #define XL_LOG_MAX  (4u << 20)
 
-static pid_t spawn(uint32_t domid, unsigned flags)
+static pid_t spawn(uint32_t domid)
 {
 	char path[PATH_MAX], arg[16];
 	char *argv[] = {path, arg, NULL};
@@ -32,7 +33,7 @@ static pid_t spawn(uint32_t domid, unsigned flags)
 	if (rc)
 		return rc;
 	snprintf(arg, sizeof(arg), "%u", domid);
-	return proc_spawn(path, argv, NULL, 0, PROC_DETACH | flags);
+	return proc_spawn(path, argv, NULL, 0, PROC_DETACH);
 }
 
 static void failed(uint32_t domid, int rc)
@@ -45,7 +46,7 @@ static void failed(uint32_t domid, int rc)
 /* The monitor forks and its first process ends when the second one watches: no zombie is left. */
 void xen_keeper_start(uint32_t domid)
 {
-	pid_t pid = spawn(domid, 0);
+	pid_t pid = spawn(domid);
 	int status = pid > 0 ? proc_reap(pid, deadline_in(START_MS)) : -1;
 
 	if (pid < 0)
@@ -54,12 +55,24 @@ void xen_keeper_start(uint32_t domid)
 		failed(domid, -EIO);
 }
 
+/*
+ * The guest that has just come reconnects its devices: each answer of xenstored that it waits for
+ * would stand behind those that the monitor's start asks for. The child has nothing of ours open,
+ * the journal's lock first of all.
+ */
 void xen_keeper_begin(uint32_t domid)
 {
-	pid_t pid = spawn(domid, PROC_LATER); /* the guest reconnects its devices just now */
+	pid_t pid = fork();
 
 	if (pid < 0)
-		failed(domid, pid);
+		failed(domid, -errno);
+	if (pid != 0)
+		return;
+	setsid();
+	close_range(3, ~0u, 0);
+	clock_pause(LATER_MS);
+	xen_keeper_start(domid);
+	_exit(0);
 }
 
 int xen_keeper_log_domid(const char *text, pid_t pid, uint32_t *domid)

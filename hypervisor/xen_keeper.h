@@ -19,8 +19,9 @@
 void xen_keeper_start(uint32_t domid);
 
 /*
- * The same without waiting, where a guest's pause would last longer for it: a monitor that comes a
- * moment later learns what has happened before. It logs itself what stops it.
+ * The same four seconds later, without waiting, and even if this process ends meanwhile: for a
+ * guest that has just come, which needs this host for itself until its devices are back. A monitor
+ * that comes later learns what has happened before. A failure is only logged.
  */
 void xen_keeper_begin(uint32_t domid);
 

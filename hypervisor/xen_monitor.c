@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -220,7 +219,6 @@ static int monitor(uint32_t domid, int ready)
 		report(&ready, 1);
 		return 1;
 	}
-	setpriority(PRIO_PROCESS, 0, 0); /* it may have been started with PROC_LATER */
 	if (report(&ready, XEN_KEEPER_READY))
 		log_debug("nobody waits for the monitor of %s", m.dom.name);
 	if (taken) {

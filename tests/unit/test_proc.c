@@ -162,18 +162,6 @@ static void test_detach(void **state)
 	assert_int_not_equal(spawn_shell(script, NULL, 0, 0), 0);
 }
 
-static void test_later(void **state)
-{
-	/* The nineteenth field of stat is the niceness. */
-	static const char nicer[] = "exit $(cut -d ' ' -f 19 </proc/$$/stat)";
-	int mine, later;
-
-	(void)state;
-	mine = WEXITSTATUS(spawn_shell(nicer, NULL, 0, 0));
-	later = WEXITSTATUS(spawn_shell(nicer, NULL, 0, PROC_LATER));
-	assert_int_equal(later, mine + 10 > 19 ? 19 : mine + 10);
-}
-
 static void test_run_output(void **state)
 {
 	char out[16];
@@ -300,7 +288,6 @@ int main(void)
 		cmocka_unit_test(test_signals_are_default),
 		cmocka_unit_test(test_spawn_failures),
 		cmocka_unit_test(test_detach),
-		cmocka_unit_test(test_later),
 		cmocka_unit_test(test_run_output),
 		cmocka_unit_test(test_run_output_is_cut),
 		cmocka_unit_test(test_run_timeout),
