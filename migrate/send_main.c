@@ -120,8 +120,14 @@ static int open_journal(struct send *s)
 {
 	struct source *src = &s->src;
 	struct engine *e = &src->engine;
-	int rc = engine_open(
-		e, &s->cfg, src->dom.uuid, source_step, src, deadline_in(ENGINE_BUSY_MS), s->err);
+	char move[PATH_MAX];
+	int64_t deadline;
+	int rc;
+
+	/* A look by lifeboatd is waited for; another move is not. */
+	steer_path(&s->cfg, src->name, move, sizeof(move));
+	deadline = access(move, F_OK) == 0 ? 0 : deadline_in(ENGINE_BUSY_MS);
+	rc = engine_open(e, &s->cfg, src->dom.uuid, source_step, src, deadline, s->err);
 
 	/* What had the journal may have moved it meanwhile. */
 	if (rc == 0)

@@ -25,6 +25,7 @@ true
 DRBDSETUP = """#!/bin/sh
 cat "$FAKE_DRBD/show"
 """
+ENGINES = ("lifeboat-send", "lifeboat-receive", "lifeboat-wire", "lifeboat-resolve")
 
 
 def processes(host):
@@ -35,6 +36,18 @@ def processes(host):
             if str(host.config).encode() in pathlib.Path(f"/proc/{pid}/environ").read_bytes() or \
                     str(host.dir).encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
                 found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+def engines(host, *names):
+    """Those of its programs, by default all that may be at a hand-over."""
+    found = []
+    for pid in processes(host):
+        try:
+            if pathlib.Path(os.readlink(f"/proc/{pid}/exe")).name in (names or ENGINES):
+                found.append(pid)
         except OSError:
             continue
     return found
@@ -93,7 +106,7 @@ class Claims(Case):
 
     def leave_alone(self):
         """The source's engine would ask for a minute; its daemon goes on."""
-        send([p for p in processes(self.a) if "lifeboat-send" in os.readlink(f"/proc/{p}/exe")], signal.SIGKILL)
+        send(engines(self.a, "lifeboat-send"), signal.SIGKILL)
         self.move.communicate(timeout=60)
         self.wait_state(self.a, "CEDED")
 
@@ -170,21 +183,9 @@ class Late(Case):
         self.wait_state(self.b, "OWNER")
         self.a.daemon.kill()
         self.a.daemon.wait()
-        send(self.engines(self.a), signal.SIGKILL)
+        send(engines(self.a), signal.SIGKILL)
         move.communicate(timeout=30)
-        harness.wait_until("hostb's engine has ended", lambda: not self.engines(self.b))
-
-    @staticmethod
-    def engines(host):
-        names = ("lifeboat-send", "lifeboat-receive", "lifeboat-wire", "lifeboat-resolve")
-        found = []
-        for pid in processes(host):
-            try:
-                if pathlib.Path(os.readlink(f"/proc/{pid}/exe")).name in names:
-                    found.append(pid)
-            except OSError:
-                continue
-        return found
+        harness.wait_until("hostb's engine has ended", lambda: not engines(self.b))
 
     def test_it_comes_back_after_the_domain_went_on(self):
         """Its destination has handed the domain on, twice, and still knows what became of it."""
