@@ -197,4 +197,4 @@ class Lab(unittest.TestCase):
 
 def keep(kind, summary):
     figures.setdefault(kind, []).append(
-        {k: summary[k] for k in ("total_ms", "downtime_ms", "gap_ms", "wire_bytes", "pause") if k in summary})
+        {k: summary[k] for k in ("total_ms", "downtime_ms", "gap_ms", "wire_bytes", "pause", "network") if k in summary})
