@@ -9,10 +9,9 @@
 #include "base/log.h"
 #include "migrate/join.h"
 
-#define REPLY_MS    30000
-#define CLEAN_MS    60000
-#define END_MS	    15000 /* for a domain to be taken away */
-#define END_LOOK_MS 100
+#define REPLY_MS 30000
+#define CLEAN_MS 60000
+#define END_MS	 15000 /* for a domain to be taken away */
 
 void destination_init(struct destination *d, const struct config *cfg, int sock)
 {
@@ -266,19 +265,15 @@ static int answer_now(struct destination *d, const struct record_resolve *ask, s
 static int open_journal(struct destination *d, const char *peer, const struct record_resolve *ask,
 	struct error *why)
 {
-	int64_t deadline = deadline_in(END_MS);
 	struct join_word word = {0};
 	int rc = engine_open(&d->engine, d->cfg, ask->uuid, destination_step, d, 0, why);
 
 	snprintf(word.peer, sizeof(word.peer), "%s", peer);
 	if (rc != -EBUSY || join_pass(d->cfg, ask->token, &word, -1))
 		return rc;
-	while (rc == -EBUSY && clock_ms() < deadline) {
-		clock_pause(END_LOOK_MS);
-		*why = ERROR_INIT;
-		rc = engine_open(&d->engine, d->cfg, ask->uuid, destination_step, d, 0, why);
-	}
-	return rc;
+	*why = ERROR_INIT;
+	return engine_open(
+		&d->engine, d->cfg, ask->uuid, destination_step, d, deadline_in(END_MS), why);
 }
 
 int destination_resolve(struct destination *d, const char *peer, const struct record_resolve *ask,
