@@ -3,6 +3,7 @@
 
 Everything is on loopback and below one temporary directory; close() ends what was started.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -15,6 +16,7 @@ import tempfile
 import threading
 import time
 
+ENGINES = ("lifeboat-send", "lifeboat-receive", "lifeboat-wire", "lifeboat-resolve")
 BUILD = pathlib.Path(os.environ.get("LIFEBOAT_BUILD", "build")).resolve()
 
 
@@ -144,6 +146,25 @@ class Host:
                                    f"memory = {memory}", f'extra = "{extra}"', *lines]) + "\n")
         self.hv("create", path)
         return path
+
+    def processes(self):
+        """(pid, program, state) of all that was started for this host, its guests too."""
+        found = []
+        for entry in filter(lambda e: e.name.isdigit(), pathlib.Path("/proc").iterdir()):
+            with contextlib.suppress(OSError, IndexError):
+                if str(self.config).encode() in (entry / "environ").read_bytes() or \
+                        str(self.dir).encode() in (entry / "cmdline").read_bytes():
+                    found.append((int(entry.name), pathlib.Path(os.readlink(entry / "exe")).name,
+                                  (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]))
+        return found
+
+    def engines(self, *programs):
+        """The pids of those, by default of all that may be at a hand-over."""
+        return [pid for pid, program, _ in self.processes() if program in (programs or ENGINES)]
+
+    def stopped(self):
+        """One that a fault has stopped, or None."""
+        return next((pid for pid, _, state in self.processes() if state == "T"), None)
 
     def wires(self):
         """Their parents tell whose they are: lifeboat-wire has an environment that nobody may read."""

@@ -28,7 +28,6 @@ SOURCE = {"PREP": (0, 3), "SUSPENDED": (0, 3), "QUIESCED": (0, 1, 3), "CEDED": (
 DESTINATION = {"BUILDING": (0, 3), "READY": (0, 1, 3), "OWNER": (0, 1, 2, 3)}
 LATER = {"ABORTED": (0, 1, 2, 3), "KEPT": (0, 1, 3), "REFUSED": (0, 1, 2, 3), "OWNER": (1, 2, 3), "GONE": (0, 1, 2, 3)}
 JOURNAL = ["PREP.0", "SUSPENDED.0", "QUIESCED.0", "CEDED.1", "GONE.1", "BUILDING.0", "READY.0", "OWNER.0"]
-ENGINES = ("lifeboat-send", "lifeboat-receive", "lifeboat-resolve", "lifeboat-wire")
 # migrate/journal.h: 256 bytes a record; state at 8, token at 32, all zeros where none was written yet.
 RECORD, STATE_AT, TOKEN = 256, 8, slice(32, 48)
 STATES = ["NONE", "PREP", "SUSPENDED", "QUIESCED", "CEDED", "GONE", "ABORTED", "BUILDING", "READY", "OWNER", "REFUSED",
@@ -128,23 +127,8 @@ class Pair:
             self.figures.double_runs += len(two)
             raise Failure(f"{sorted(two)} run on both hosts")
 
-    def processes(self, host):
-        """(pid, program, state) of all that belongs to a host."""
-        found = []
-        for entry in pathlib.Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            with contextlib.suppress(OSError, IndexError):
-                if str(host.config).encode() not in (entry / "environ").read_bytes():
-                    continue
-                program = pathlib.Path(os.readlink(entry / "exe")).name
-                if program.startswith("lifeboat"):
-                    state = (entry / "stat").read_text().rsplit(")", 1)[1].split()[0]
-                    found.append((int(entry.name), program, state))
-        return found
-
     def stopped(self):
-        return [pid for host in self.hosts for pid, _, state in self.processes(host) if state == "T"]
+        return [pid for host in self.hosts for pid, _, state in host.processes() if state == "T"]
 
     @staticmethod
     def signal(pids, sig):
@@ -195,7 +179,7 @@ class Pair:
 
     def kill_process(self):
         host, which = self.rng.choice(self.hosts), self.rng.random()
-        pids = sorted(pid for pid, program, _ in self.processes(host) if program in ENGINES)
+        pids = sorted(host.engines())
         if pids:
             self.signal([pids[int(which * len(pids))]], signal.SIGKILL)
             self.figures.fault("process killed")
@@ -203,7 +187,7 @@ class Pair:
     def freeze_host(self):
         """All of it stands still, the others notice or do not, and it wakes up."""
         host, cut = self.rng.choice(self.hosts), self.rng.random() < 0.6
-        frozen = [pid for pid, _, state in self.processes(host) if state != "T"]
+        frozen = [pid for pid, _, state in host.processes() if state != "T"]
         self.signal(frozen, signal.SIGSTOP)
         self.figures.fault("host frozen")
         if cut:

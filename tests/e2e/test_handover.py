@@ -90,24 +90,12 @@ class Faults(unittest.TestCase):
             with self.subTest(point=point):
                 self.run_fault(lambda s, d: d, point)
 
-    def stopped_engine(self, host):
-        for entry in pathlib.Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and pathlib.Path(os.readlink(entry / "exe")).name in (
-                        "lifeboat-send", "lifeboat-receive", "lifeboat-resolve") and \
-                        str(host.config).encode() in (entry / "environ").read_bytes() and \
-                        (entry / "stat").read_text().rsplit(")", 1)[1].split()[0] == "T":
-                    return int(entry.name)
-            except OSError:
-                continue
-        return None
-
     def cut_there(self, host, source):
-        pid = harness.wait_until("it has stopped", lambda: self.stopped_engine(host))
+        pid = harness.wait_until("it has stopped", lambda: host.stopped())
         relay = self.relays[source.name]
         relay.cut()
         os.kill(pid, signal.SIGCONT)
-        harness.wait_until("the loss is noticed", lambda: self.stopped_engine(host) is None)
+        harness.wait_until("the loss is noticed", lambda: host.stopped() is None)
         # Long enough for somebody to do something foolish, were there somebody foolish.
         for _ in range(20):
             running = [h.name for h in (self.world.a, self.world.b)

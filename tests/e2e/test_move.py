@@ -201,19 +201,8 @@ class Interruptions(Case):
         out, err = self.move.communicate(timeout=60)
         return subprocess.CompletedProcess([], self.move.returncode, out, err)
 
-    def engine(self, host, name):
-        """Our own engine process of this host, by its config."""
-        for entry in pathlib.Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and pathlib.Path(os.readlink(entry / "exe")).name == name and \
-                        str(host.config).encode() in (entry / "environ").read_bytes():
-                    return int(entry.name)
-            except OSError:
-                continue
-        return None
-
     def kill(self, host, name):
-        os.kill(harness.wait_until(name, lambda: self.engine(host, name)), signal.SIGKILL)
+        os.kill(harness.wait_until(name, lambda: host.engines(name))[0], signal.SIGKILL)
 
     def test_ctrl_c(self):
         self.start_move()
@@ -224,7 +213,7 @@ class Interruptions(Case):
         self.start_move()
         self.move.kill()
         self.move.wait()
-        harness.wait_until("the engine gives up", lambda: self.engine(self.a, "lifeboat-send") is None)
+        harness.wait_until("the engine gives up", lambda: not self.a.engines("lifeboat-send"))
         self.assertEqual(self.world.where("ledger"), ["hosta"])
         self.assertEqual(harness.wait_ticks(self.a, "ledger")["faults"], 0)
 

@@ -25,32 +25,10 @@ true
 DRBDSETUP = """#!/bin/sh
 cat "$FAKE_DRBD/show"
 """
-ENGINES = ("lifeboat-send", "lifeboat-receive", "lifeboat-wire", "lifeboat-resolve")
 
 
-def processes(host):
-    """All that belongs to a host, its guests too."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if str(host.config).encode() in pathlib.Path(f"/proc/{pid}/environ").read_bytes() or \
-                    str(host.dir).encode() in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(int(pid))
-        except OSError:
-            continue
-    return found
-
-
-def engines(host, *names):
-    """Those of its programs, by default all that may be at a hand-over."""
-    found = []
-    for pid in processes(host):
-        try:
-            if pathlib.Path(os.readlink(f"/proc/{pid}/exe")).name in (names or ENGINES):
-                found.append(pid)
-        except OSError:
-            continue
-    return found
+def pids(host):
+    return [pid for pid, _, _ in host.processes()]
 
 
 def send(pids, sig):
@@ -77,16 +55,7 @@ class Case(unittest.TestCase):
 
     def kill_all(self, host):
         host.stop()
-        send(processes(host), signal.SIGKILL)
-
-    def stopped(self, host):
-        for pid in processes(host):
-            try:
-                if pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "T":
-                    return pid
-            except OSError:
-                continue
-        return None
+        send(pids(host), signal.SIGKILL)
 
     def state(self, host, name="ledger"):
         return (journal(host, name) or {}).get("state")
@@ -102,11 +71,11 @@ class Claims(Case):
         (self.b.dir / "fault").write_text("OWNER.2 stop")  # it runs there, and the source is not told
         self.move = self.a.popen("migrate", "--quiet", "ledger", "hostb")
         self.addCleanup(harness.end_process, self.move)
-        harness.wait_until("it runs on hostb", lambda: self.stopped(self.b))
+        harness.wait_until("it runs on hostb", lambda: self.b.stopped())
 
     def leave_alone(self):
         """The source's engine would ask for a minute; its daemon goes on."""
-        send(engines(self.a, "lifeboat-send"), signal.SIGKILL)
+        send(self.a.engines("lifeboat-send"), signal.SIGKILL)
         self.move.communicate(timeout=60)
         self.wait_state(self.a, "CEDED")
 
@@ -143,7 +112,7 @@ class Claims(Case):
 
     def test_the_other_host_was_only_frozen(self):
         """The operator was wrong: two run, until the frozen one wakes up and is told."""
-        frozen = processes(self.b)
+        frozen = pids(self.b)
         send(frozen, signal.SIGSTOP)
         self.addCleanup(send, frozen, signal.SIGCONT)
         self.leave_alone()
@@ -156,7 +125,7 @@ class Claims(Case):
         self.kill_all(self.b)
         self.leave_alone()
         self.a.stop()
-        send(processes(self.a), signal.SIGKILL)
+        send(pids(self.a), signal.SIGKILL)
         self.a.start()
         refused = self.a.migrate("--yes", "claim", "ledger", check=False)
         self.assertEqual(refused.returncode, 1)
@@ -183,9 +152,9 @@ class Late(Case):
         self.wait_state(self.b, "OWNER")
         self.a.daemon.kill()
         self.a.daemon.wait()
-        send(engines(self.a), signal.SIGKILL)
+        send(self.a.engines(), signal.SIGKILL)
         move.communicate(timeout=30)
-        harness.wait_until("hostb's engine has ended", lambda: not engines(self.b))
+        harness.wait_until("hostb's engine has ended", lambda: not self.b.engines())
 
     def test_it_comes_back_after_the_domain_went_on(self):
         """Its destination has handed the domain on, twice, and still knows what became of it."""
@@ -380,7 +349,7 @@ class FullDisk(Case):
         # Full from the middle of a move on: room was taken beforehand.
         (self.a.dir / "fault").write_text("SUSPENDED.0 stop")
         move = self.a.popen("migrate", "--quiet", "ledger", "hostb")
-        pid = harness.wait_until("it has stopped", lambda: self.stopped(self.a))
+        pid = harness.wait_until("it has stopped", lambda: self.a.stopped())
         fill_up()
         os.kill(pid, signal.SIGCONT)
         out, err = move.communicate(timeout=60)

@@ -15,18 +15,6 @@ import harness  # noqa: E402
 from tap import main  # noqa: E402
 
 
-def engine(host):
-    """The lifeboat-send of this host, by its config."""
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and pathlib.Path(os.readlink(entry / "exe")).name == "lifeboat-send" and \
-                    str(host.config).encode() in (entry / "environ").read_bytes():
-                return int(entry.name)
-        except OSError:
-            continue
-    return None
-
-
 class Case(unittest.TestCase):
     options = ()
 
@@ -203,7 +191,7 @@ class NoConverge(Case):
 
     def test_engine_killed_while_slowed(self):
         move = self.throttled()
-        os.kill(engine(self.a), signal.SIGKILL)
+        os.kill(self.a.engines("lifeboat-send")[0], signal.SIGKILL)
         self.assertEqual(self.finish(move)[0], 1)
         self.assert_full_speed()
 
@@ -343,7 +331,7 @@ class Estimate(Case):
         self.create(memory=32, extra="rate=500")
         watching = self.a.popen("migrate", "--estimate", "ledger", "hostb")
         self.addCleanup(harness.end_process, watching)
-        pid = harness.wait_until("it watches", lambda: engine(self.a))
+        pid, = harness.wait_until("it watches", lambda: self.a.engines("lifeboat-send"))
         os.kill(pid, signal.SIGKILL)
         self.assertEqual(self.finish(watching)[0], 1)
         self.a.migrate("--estimate", "ledger", "hostb")
@@ -354,7 +342,7 @@ class Estimate(Case):
         self.create(memory=32, extra="rate=500")
         watching = self.a.popen("migrate", "--estimate", "ledger", "hostb")
         self.addCleanup(harness.end_process, watching)
-        harness.wait_until("it watches", lambda: engine(self.a))
+        harness.wait_until("it watches", lambda: self.a.engines("lifeboat-send"))
         watching.send_signal(signal.SIGINT)
         self.assertEqual(self.finish(watching)[0], 1)
         self.assert_untouched()
