@@ -113,7 +113,7 @@ struct hv_save_hooks {
 	 */
 	uint8_t *(*room)(void *ctx, const struct page_batch *batch);
 	int (*head)(void *ctx, const void *data, size_t len); /* opaque, <= HV_OPAQUE_MAX a call */
-	int (*pages)(void *ctx, const struct page_batch *batch);
+	int (*pages)(void *ctx, struct page_batch *batch);    /* the hook may mark zero pages */
 	enum hv_decision (*round)(void *ctx, const struct hv_round *round);
 	/* After a round, before it is looked what is dirty by now: let arrive what is on its way.
 	 */

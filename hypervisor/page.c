@@ -29,3 +29,22 @@ bool page_is_zero(const uint8_t page[static PAGE_BYTES])
 	}
 	return true;
 }
+
+void page_batch_mark_zero(struct page_batch *batch)
+{
+	uint8_t *to = batch->data, *from = batch->data;
+
+	for (uint32_t i = 0; i < batch->nr; i++) {
+		if (!page_has_data(batch->entry[i]))
+			continue;
+		if (page_is_zero(from)) {
+			batch->entry[i] |= PAGE_ZERO;
+			batch->nr_data--;
+		} else {
+			if (to != from)
+				memcpy(to, from, PAGE_BYTES);
+			to += PAGE_BYTES;
+		}
+		from += PAGE_BYTES;
+	}
+}

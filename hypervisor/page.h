@@ -97,4 +97,7 @@ static inline bool page_entry_valid_here(uint64_t entry)
 /* Is the page all zero? Most that are not differ in their first bytes. */
 bool page_is_zero(const uint8_t page[static PAGE_BYTES]);
 
+/* Mark the pages of a batch that are all zero, and take them out of its data. */
+void page_batch_mark_zero(struct page_batch *batch);
+
 #endif

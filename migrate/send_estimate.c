@@ -76,6 +76,7 @@ static int send_piece(struct send *s, const struct sample *sample, uint32_t at, 
 	if (!batch.data)
 		return s->err->rc;
 	memcpy(batch.data, sample->data + (size_t)at * PAGE_BYTES, (size_t)nr * PAGE_BYTES);
+	page_batch_mark_zero(&batch);
 	rc = verify_batch(&s->src.verify, &batch);
 	if (rc)
 		return error_sys(s->err, rc, NULL, "cannot try the link");

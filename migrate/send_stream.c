@@ -63,11 +63,14 @@ static uint8_t *on_room(void *ctx, const struct page_batch *batch)
 	return send_room(ctx, batch);
 }
 
-static int on_pages(void *ctx, const struct page_batch *batch)
+static int on_pages(void *ctx, struct page_batch *batch)
 {
 	struct send *s = ctx;
-	int rc = verify_batch(&s->src.verify, batch);
+	int rc;
 
+	/* While they are in the cache: from here on nobody reads them any more. */
+	page_batch_mark_zero(batch);
+	rc = verify_batch(&s->src.verify, batch);
 	if (rc)
 		return error_set(
 			s->err, rc, NULL, "no memory to verify the pages of %s", s->src.name);

@@ -492,6 +492,41 @@ static void test_zero(void **state)
 	free(page);
 }
 
+/* The pages that are zero go, the others stay in their order, whatever the mix. */
+static void test_mark_zero(void **state)
+{
+	struct test_random random = TEST_RANDOM(11);
+	uint8_t *room = malloc((size_t)PAGE_BATCH_MAX * PAGE_BYTES);
+	struct page_batch one;
+
+	(void)state;
+	assert_non_null(room);
+	for (unsigned turn = 0; turn < 200; turn++) {
+		const uint8_t *was, *left = room;
+
+		fill_batch(&random, 1 + test_random_below(&random, PAGE_BATCH_MAX));
+		one = batch;
+		one.data = room;
+		memcpy(room, batch.data, (size_t)batch.nr_data * PAGE_BYTES);
+		page_batch_mark_zero(&one);
+		was = batch.data;
+		for (uint32_t i = 0; i < batch.nr; i++) {
+			bool here = page_has_data(batch.entry[i]);
+			bool zero = here && page_is_zero(was);
+
+			assert_int_equal(one.entry[i], batch.entry[i] | (zero ? PAGE_ZERO : 0));
+			if (here && !zero) {
+				assert_memory_equal(left, was, PAGE_BYTES);
+				left += PAGE_BYTES;
+			}
+			was += here ? PAGE_BYTES : 0;
+		}
+		assert_int_equal(one.nr_data, (size_t)(left - room) / PAGE_BYTES);
+		assert_int_equal(page_batch_contents(&one), page_batch_contents(&batch));
+	}
+	free(room);
+}
+
 /* Noise is not worth trying; anything that LZ4 halves is. */
 static void test_worth_trying(void **state)
 {
@@ -525,6 +560,7 @@ int main(void)
 		cmocka_unit_test_setup(test_wrong_inflated_size, fresh),
 		cmocka_unit_test_setup(test_counts, fresh),
 		cmocka_unit_test_setup(test_zero, fresh),
+		cmocka_unit_test_setup(test_mark_zero, fresh),
 		cmocka_unit_test_setup(test_worth_trying, fresh),
 		cmocka_unit_test_setup(test_rounds, fresh),
 		cmocka_unit_test_setup(test_delta_is_small, fresh),

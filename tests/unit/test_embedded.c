@@ -144,7 +144,7 @@ static int move_head(void *ctx, const void *data, size_t len)
 	return m->r ? hv->restore_head(m->r, data, len, &m->err) : 0;
 }
 
-static int move_pages(void *ctx, const struct page_batch *batch)
+static int move_pages(void *ctx, struct page_batch *batch)
 {
 	struct move *m = ctx;
 

@@ -519,7 +519,7 @@ static int hook_tail(void *ctx, const void *data, size_t len)
 	return called(ctx, 'T');
 }
 
-static int hook_pages(void *ctx, const struct page_batch *batch)
+static int hook_pages(void *ctx, struct page_batch *batch)
 {
 	struct log *l = ctx;
 
