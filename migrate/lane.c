@@ -11,23 +11,45 @@
 #include "base/clock.h"
 #include "migrate/record.h"
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1's, which Debian 12's C library does not name yet */
+#endif
+#define HUGE_BYTES ((size_t)2 << 20)
+
+static size_t lane_bytes(unsigned slots)
+{
+	return slots * LANE_SLOT_BYTES;
+}
+
+/* Where huge pages can be mapped as such: one fault of the processor for each, not 512. */
 static int map(struct lane *l, int memory, unsigned slots)
 {
-	void *p =
-		mmap(NULL, slots * LANE_SLOT_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
+	size_t len = lane_bytes(slots);
+	uint8_t *room = mmap(NULL, len + HUGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *base = room + (-(uintptr_t)room & (HUGE_BYTES - 1));
 
-	if (p == MAP_FAILED)
+	if (room == MAP_FAILED)
 		return -errno;
-	l->base = p;
+	if (mmap(base, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory, 0) ==
+		MAP_FAILED) {
+		int rc = -errno;
+
+		munmap(room, len + HUGE_BYTES);
+		return rc;
+	}
+	l->room = room;
+	l->base = base;
 	l->slots = slots;
 	return 0;
 }
 
+/* All of it at once, so that a lack of memory is an error here and no signal later. */
 static int sealed_memory(unsigned slots)
 {
 	int fd = memfd_create("lifeboat-lane", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 
-	if (fd >= 0 && ftruncate(fd, (off_t)(slots * LANE_SLOT_BYTES)) == 0 &&
+	if (fd >= 0 && ftruncate(fd, (off_t)lane_bytes(slots)) == 0 &&
+		fallocate(fd, 0, 0, (off_t)lane_bytes(slots)) == 0 &&
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
 		return fd;
 	fd_close(&fd);
@@ -45,6 +67,8 @@ int lane_create(struct lane *l, unsigned slots)
 	rc = map(l, l->memory, slots);
 	if (rc)
 		lane_dispose(l);
+	else /* a matter of speed: where there are none (before Linux 6.1) it does without */
+		(void)madvise(l->base, lane_bytes(slots), MADV_COLLAPSE);
 	return rc;
 }
 
@@ -87,8 +111,8 @@ int lane_adopt(
 
 void lane_dispose(struct lane *l)
 {
-	if (l->base)
-		munmap(l->base, l->slots * LANE_SLOT_BYTES);
+	if (l->room)
+		munmap(l->room, lane_bytes(l->slots) + HUGE_BYTES);
 	fd_close(&l->memory);
 	fd_close(&l->credit);
 	*l = LANE_INIT;
