@@ -29,10 +29,12 @@ struct bench_path {
 };
 
 /*
- * path.c: send `memory` through two lifeboat-wire over loopback into another process's memory, the
- * way the engines do, and compare what arrived. 0 or -errno with `err`.
+ * path.c: send the file `image` through two lifeboat-wire over loopback into another process's
+ * memory, the way the engines do with domains of the embedded backend, and compare what arrived
+ * with `memory`, its mapping. 0 or -errno with `err`.
  */
-int bench_path(const uint8_t *memory, size_t len, struct bench_path *out, struct error *err);
+int bench_path(
+	int image, const uint8_t *memory, size_t len, struct bench_path *out, struct error *err);
 
 /* limit.c: print what the parts can do on their own, as JSON members, bytes per CPU second. */
 int bench_limits(const uint8_t *memory, size_t len, struct error *err);

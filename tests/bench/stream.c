@@ -21,7 +21,8 @@
 #include "base/log.h"
 #include "tests/bench/bench.h"
 
-static uint8_t *map(const char *path, size_t *len, struct error *err)
+/* The descriptor is the caller's. */
+static uint8_t *map(const char *path, int *image, size_t *len, struct error *err)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
@@ -35,7 +36,7 @@ static uint8_t *map(const char *path, size_t *len, struct error *err)
 		error_sys(err, -errno, NULL, "cannot read %s", path);
 		p = NULL;
 	}
-	fd_close(&fd);
+	*image = fd;
 	return p;
 }
 
@@ -84,13 +85,15 @@ static int cmd_path(const char *path, const char *how, struct error *err)
 	struct bench_path r;
 	double cpu = 0;
 	size_t len;
-	uint8_t *memory = map(path, &len, err);
+	int image;
+	uint8_t *memory = map(path, &image, &len, err);
 	int rc = memory ? 0 : -ENOENT;
 
 	if (rc == 0 && how && strcmp(how, "one-core") == 0)
 		rc = one_core();
 	if (rc == 0)
-		rc = bench_path(memory, len, &r, err);
+		rc = bench_path(image, memory, len, &r, err);
+	fd_close(&image);
 	if (rc)
 		return rc;
 	printf("{\"bytes\": %zu, \"wire_bytes\": %llu, \"cipher\": \"%s\", \"wall_s\": %.4f, ", len,
@@ -110,9 +113,10 @@ static int cmd_path(const char *path, const char *how, struct error *err)
 static int cmd_limits(const char *path, struct error *err)
 {
 	size_t len;
-	uint8_t *memory = map(path, &len, err);
-	int rc;
+	int image, rc;
+	uint8_t *memory = map(path, &image, &len, err);
 
+	fd_close(&image);
 	if (!memory)
 		return -ENOENT;
 	printf("{");
