@@ -43,7 +43,7 @@ class Faults(Lab):
                                    f"host{OTHER[self.at]}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True)
         until(f"{state} is reached on host {host}", lambda: client.poll() is not None or
-              on(host, "test", "-e", FAULT, check=False).returncode != 0)
+              on(host, "test", "-e", FAULT, check=False).returncode != 0, 300)
         return host, client
 
     def engine_is_gone(self, host):
