@@ -265,16 +265,19 @@ int drbd_window_whole(const struct drbd_window *w, const char *proc, struct erro
  * DRBD asks the other host first, and when the connection ends meanwhile does it without: what is
  * here may then be old.
  */
-int drbd_window_promote(const struct drbd_window *w, struct error *err)
+int drbd_window_promote(struct drbd_window *w, struct error *err)
 {
-	int rc = on_each(w, (const char *const[]){"primary", NULL}, 0, err);
+	int rc = w->primary ? 0 : on_each(w, (const char *const[]){"primary", NULL}, 0, err);
 
+	w->primary |= rc == 0;
 	return rc ? rc : drbd_window_whole(w, DRBD_PROC, err);
 }
 
-void drbd_window_demote(const struct drbd_window *w, int64_t deadline)
+void drbd_window_demote(struct drbd_window *w, int64_t deadline)
 {
 	struct error why = ERROR_INIT;
+
+	w->primary = false;
 
 	if (on_each(w, (const char *const[]){"secondary", NULL}, deadline, &why))
 		log_warn("%s", why.what);

@@ -30,6 +30,7 @@ struct drbd_window {
 	dev_t dev[DOMAIN_DISKS_MAX]; /* by drbd_window_init; 0 = not known */
 	unsigned nr;
 	bool open;
+	bool primary;	     /* promoted by us, in this process */
 	char path[PATH_MAX]; /* where it is written down */
 };
 
@@ -72,10 +73,11 @@ int drbd_window_open(struct drbd_window *w, const struct config *cfg,
 int drbd_window_whole(const struct drbd_window *w, const char *proc, struct error *err) WARN_UNUSED;
 
 /*
- * Destination: become primary, inside the open window, with the source still connected: -ENOTCONN
- * when it is not. On failure drbd_window_end with `demote` takes it back.
+ * Destination: become primary, inside the open window, unless it is; then, each time, look that the
+ * source is still connected: -ENOTCONN when it is not. Nothing may open the disks here before the
+ * source's are at rest. On failure drbd_window_end with `demote` takes it back.
  */
-int drbd_window_promote(const struct drbd_window *w, struct error *err) WARN_UNUSED;
+int drbd_window_promote(struct drbd_window *w, struct error *err) WARN_UNUSED;
 
 /*
  * The end of the window, on every path once it was opened: with `demote` (the domain is not this
@@ -88,6 +90,6 @@ int drbd_window_promote(const struct drbd_window *w, struct error *err) WARN_UNU
 int drbd_window_end(struct drbd_window *w, bool demote, int64_t deadline, struct error *err);
 
 /* Only the first part of it, while the other host still needs the window. Failures are logged. */
-void drbd_window_demote(const struct drbd_window *w, int64_t deadline);
+void drbd_window_demote(struct drbd_window *w, int64_t deadline);
 
 #endif

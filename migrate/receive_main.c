@@ -128,7 +128,16 @@ static int count_round(struct receive *r)
 	return 0;
 }
 
-/* The source's disks are at rest: ours may become writable, and only now. */
+/*
+ * Its guest is about to stand still: while it is brought to that, our side of the disks becomes
+ * primary. Nobody opens them here before libxl attaches them, which is after QUIESCED.
+ */
+static int on_suspending(struct receive *r)
+{
+	return drbd_window_promote(&r->dst.window, &r->err);
+}
+
+/* The source's disks are at rest: ours may be attached, and only now. */
 static int on_quiesced(struct receive *r)
 {
 	struct destination *d = &r->dst;
@@ -214,6 +223,7 @@ static int (*const handlers[RECEIVE_PHASES][RECORD_TYPE_END])(struct receive *) 
 			[RECORD_ROUND] = count_round,
 			[RECORD_QUIESCED] = on_quiesced,
 			[RECORD_ADDRESSES] = on_addresses,
+			[RECORD_SUSPENDING] = on_suspending,
 		},
 	[PHASE_READY] = {[RECORD_GO] = on_go},
 	[PHASE_OWNER] = {[RECORD_GONE] = on_gone},

@@ -36,6 +36,7 @@ static const struct {
 	[RECORD_PLACE] = {"PLACE", ROLE_DESTINATION},
 	[RECORD_JOIN] = {"JOIN", ROLE_SOURCE},
 	[RECORD_JOINED] = {"JOINED", ROLE_DESTINATION},
+	[RECORD_SUSPENDING] = {"SUSPENDING", ROLE_SOURCE},
 };
 
 int record_init(struct record *rec)

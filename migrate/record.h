@@ -55,6 +55,7 @@ enum record_type {
 	RECORD_PLACE,	  /* destination, after DONE: whether it is reached here */
 	RECORD_JOIN,   /* source, instead of OFFER: a stream of that hand-over, from now on here */
 	RECORD_JOINED, /* destination, to JOIN: what it has of it */
+	RECORD_SUSPENDING, /* source, while it runs: it is about to stand still */
 	RECORD_TYPE_END,
 
 	RECORD_LOCAL = 0x1000,
@@ -131,7 +132,7 @@ bool record_get_accept(const struct record *rec, uint64_t *term);
 
 /*
  * JOINED, APPLIED: so many of the source's records on this stream since ACCEPT are applied (HEAD,
- * PAGES, TAIL, ROUND, ADDRESSES).
+ * PAGES, TAIL, ROUND, ADDRESSES, SUSPENDING).
  */
 size_t record_put_applied(void *buf, size_t size, uint64_t count);
 bool record_get_applied(const struct record *rec, uint64_t *count);

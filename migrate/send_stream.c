@@ -286,6 +286,10 @@ static int on_suspending(void *ctx)
 
 	if (rc == 0)
 		rc = send_addresses(s);
+	/* One that stands still from the first page on would have two primaries for all its pages.
+	 */
+	if (rc == 0 && !s->wish.still)
+		rc = send_say(s, RECORD_SUSPENDING, NULL, 0);
 	if (rc == 0 && s->wish.bwlimit)
 		rc = send_pace(s, 0);
 	if (rc)

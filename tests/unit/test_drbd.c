@@ -128,6 +128,9 @@ static void test_whole(void **state)
 	put("primary.web", "", 0644);
 	put("dstate.web", "UpToDate/UpToDate\n", 0644);
 	assert_int_equal(drbd_window_promote(&window, &why), 0);
+	/* It is by now: another `drbdadm primary` would fail. */
+	snprintf(path, sizeof(path), "%s/primary.web", dir);
+	unlink(path);
 	put("dstate.web", "UpToDate/DUnknown\n", 0644);
 	assert_int_equal(drbd_window_promote(&window, &why), -ENOTCONN);
 	assert_string_equal(

@@ -563,7 +563,7 @@ static void test_who_says_what(void **state)
 		[18] = {"FINDINGS", ROLE_DESTINATION}, [19] = {"PROBE", ROLE_DESTINATION},
 		[20] = {"PROBED", ROLE_SOURCE}, [21] = {"ADDRESSES", ROLE_SOURCE},
 		[22] = {"PLACE", ROLE_DESTINATION}, [23] = {"JOIN", ROLE_SOURCE},
-		[24] = {"JOINED", ROLE_DESTINATION},
+		[24] = {"JOINED", ROLE_DESTINATION}, [25] = {"SUSPENDING", ROLE_SOURCE},
 	};
 	/* clang-format on */
 

@@ -39,13 +39,13 @@ KINDS = {
     13: ("GONE", SOURCE), 14: ("CLOSED", DESTINATION), 15: ("ABORT", SOURCE),
     16: ("RESOLVE", SOURCE), 17: ("UNKNOWN", DESTINATION), 18: ("FINDINGS", DESTINATION),
     19: ("PROBE", DESTINATION), 20: ("PROBED", SOURCE), 21: ("ADDRESSES", SOURCE), 22: ("PLACE", DESTINATION),
-    23: ("JOIN", SOURCE), 24: ("JOINED", DESTINATION),
+    23: ("JOIN", SOURCE), 24: ("JOINED", DESTINATION), 25: ("SUSPENDING", SOURCE),
 }
 TYPES = {name: number for number, (name, _) in KINDS.items()}
 PAGE_KINDS = {1: "zero", 2: "raw", 3: "lz4", 4: "same", 5: "delta"}
 KEPT = 16384
 EMPTY_TYPES = (13, 14, 15)
-COUNTED = ("HEAD", "PAGES", "TAIL", "ROUND", "ADDRESSES")
+COUNTED = ("HEAD", "PAGES", "TAIL", "ROUND", "ADDRESSES", "SUSPENDING")
 
 
 class Refused(Exception):
