@@ -14,23 +14,16 @@
 #include "base/rate.h"
 #include "migrate/event.h"
 #include "migrate/migrate.h"
-#include "migrate/migrate_check.h"
-
-#define PLAIN_EVERY_MS 2000 /* between progress lines when stdout is no terminal */
+#include "migrate/migrate_view.h"
 
 struct migrate {
 	const char *args[3]; /* DOMAIN HOST, or a verb and its words */
 	unsigned nr_args;
-	const char *domain, *host;
 	int max_downtime_ms, timeout_s, streams; /* 0 = as the config says */
 	int64_t bwlimit;			 /* bytes a second, -1 = as the config says */
 	const char *on_no_converge;
-	bool json, quiet, check, estimate, still, force, yes;
-	struct migrate_check found;
-	bool terminal, line_open;
-	int64_t last_plain;
-	char last_phase[32];
-	int last_round;
+	bool still, yes;
+	struct migrate_view view;
 };
 
 static volatile sig_atomic_t interrupted, lifeboatd_sock = -1;
@@ -48,153 +41,6 @@ static void on_interrupt(int sig)
 	errno = kept;
 }
 
-static const char *text(const json_t *event, const char *key)
-{
-	const char *s = json_string_value(json_object_get(event, key));
-
-	return s ? s : "";
-}
-
-static long long number(const json_t *event, const char *key)
-{
-	return (long long)json_number_value(json_object_get(event, key));
-}
-
-static void end_line(struct migrate *m)
-{
-	if (m->line_open)
-		fputs("\n", stdout);
-	m->line_open = false;
-}
-
-/* On a terminal one line that is rewritten; otherwise a line a phase, a round, or two seconds. */
-static void show_progress(struct migrate *m, const json_t *event)
-{
-	const char *phase = text(event, "phase");
-	int round = (int)number(event, "round");
-	bool due = strcmp(phase, m->last_phase) != 0 || round != m->last_round ||
-		   clock_ms() - m->last_plain >= PLAIN_EVERY_MS;
-
-	if (m->quiet || m->json || (!m->terminal && !due))
-		return;
-	snprintf(m->last_phase, sizeof(m->last_phase), "%s", phase);
-	m->last_round = round;
-	m->last_plain = clock_ms();
-	printf("%s%s: %s, round %d, %lld pages left, %.1f MB/s, dirty %lld pages/s, ETA %.1f s%s",
-		m->terminal ? "\r" : "", m->domain, phase, round, number(event, "pages_left"),
-		json_number_value(json_object_get(event, "mb_per_s")),
-		number(event, "dirty_pages_per_s"), (double)number(event, "eta_ms") / 1000,
-		m->terminal ? "\033[K" : "\n");
-	m->line_open = m->terminal;
-	fflush(stdout);
-}
-
-/* Of a domain with vifs: is it reached where it is now? */
-static void show_place(const json_t *place)
-{
-	const json_t *a;
-	size_t i;
-
-	if (!json_is_object(place))
-		return;
-	if (json_is_integer(json_object_get(place, "reachable_ms")))
-		printf("  network    reachable after %lld ms, its port forwarding after %lld: %s\n",
-			number(place, "reachable_ms"), number(place, "forwarding_ms"),
-			text(place, "what"));
-	else
-		printf("  network    announced, but not known to be reachable: %s\n",
-			text(place, "what"));
-	json_array_foreach(json_object_get(place, "addresses"), i, a)
-	{
-		printf("             vif %lld: %s, from %s\n", number(a, "vif"), text(a, "address"),
-			text(a, "from"));
-	}
-}
-
-static void show_summary(struct migrate *m, const json_t *event)
-{
-	const json_t *pause = json_object_get(event, "pause");
-	const json_t *verify = json_object_get(event, "verify");
-
-	end_line(m);
-	printf("%s runs on %s\n", text(event, "domain"), text(event, "to"));
-	printf("  total      %.2f s\n", (double)number(event, "total_ms") / 1000);
-	printf("  downtime   %lld ms (suspend %lld, last round %lld, build %lld, commit %lld, activate %lld)\n",
-		number(event, "downtime_ms"), number(pause, "suspend_ms"),
-		number(pause, "last_round_ms"), number(pause, "build_ms"),
-		number(pause, "commit_ms"), number(pause, "activate_ms"));
-	printf("  rounds     %lld, %lld pages\n", number(event, "rounds"),
-		number(event, "pages_sent"));
-	printf("  memory     %.1f MiB\n", (double)number(event, "memory_bytes") / 1048576);
-	printf("  wire       %.1f MiB, %s", (double)number(event, "wire_bytes") / 1048576,
-		text(event, "cipher"));
-	if (number(event, "streams") > 1)
-		printf(", %lld streams", number(event, "streams"));
-	puts("");
-	if (number(event, "rejoins"))
-		printf("  link       lost and replaced %lld times\n", number(event, "rejoins"));
-	printf("  verified   %lld pages, in %.1f ms here and %.1f ms there\n",
-		number(verify, "pages"), json_number_value(json_object_get(verify, "source_ms")),
-		json_number_value(json_object_get(verify, "destination_ms")));
-	show_place(json_object_get(event, "network"));
-}
-
-/* What the user must know while it goes on, even with --quiet. */
-static void show_notice(struct migrate *m, const json_t *event)
-{
-	end_line(m);
-	fprintf(stderr, "migrate: %s: %s\n", m->domain, text(event, "text"));
-}
-
-static int show_error(struct migrate *m, const json_t *event)
-{
-	struct error err = {.rc = -EIO};
-
-	if (m->found.stopped)
-		return 1; /* the findings said it */
-	end_line(m);
-	snprintf(err.what, sizeof(err.what), "%s", text(event, "what"));
-	snprintf(err.fix, sizeof(err.fix), "%s", text(event, "fix"));
-	error_print("migrate", &err);
-	return 1;
-}
-
-/* -1 = go on, else the exit status. */
-static int show(struct migrate *m, json_t *event)
-{
-	const char *kind = text(event, "event");
-	bool summary = strcmp(kind, "summary") == 0, result = strcmp(kind, "result") == 0;
-	bool error = strcmp(kind, "error") == 0, estimate = strcmp(kind, "estimate") == 0;
-
-	if (migrate_check_take(&m->found, event)) {
-		bool later = m->check || (m->estimate && m->found.stopped);
-
-		if (strcmp(kind, "preflight") == 0 && !later && !m->json)
-			migrate_check_warn(&m->found, m->domain);
-		return -1;
-	}
-	result |= estimate;
-	if (m->json && (summary || result || error)) {
-		if (!error || m->found.stopped)
-			migrate_check_join(&m->found, event);
-		json_dumpf(event, stdout, JSON_INDENT(2));
-		fputs("\n", stdout);
-	} else if (summary) {
-		show_summary(m, event);
-	} else if (estimate) {
-		migrate_estimate_show(event);
-	} else if (result) {
-		migrate_check_report(&m->found, m->domain, m->host, m->force);
-	} else if (strcmp(kind, "notice") == 0) {
-		show_notice(m, event);
-	} else if (!error) {
-		show_progress(m, event);
-	}
-	if (error)
-		return m->json ? 1 : show_error(m, event);
-	return result && m->found.stopped ? 1 : summary || result ? 0 : -1;
-}
-
 static int follow(struct migrate *m, int sock, struct error *err)
 {
 	static struct event_reader reader;
@@ -209,7 +55,7 @@ static int follow(struct migrate *m, int sock, struct error *err)
 		int rc, status;
 
 		if (interrupted && !told) {
-			end_line(m);
+			migrate_view_end_line(&m->view);
 			fprintf(stderr, "migrate: cancelling\n");
 			told = true;
 		}
@@ -217,12 +63,12 @@ static int follow(struct migrate *m, int sock, struct error *err)
 		if (rc == -EINTR)
 			continue;
 		if (rc) {
-			end_line(m);
+			migrate_view_end_line(&m->view);
 			return error_set(err, rc,
 				"Look at lifeboatd's log, and with 'hv list' where the domain runs",
 				"lifeboatd ended the connection before the move had an end");
 		}
-		status = show(m, event);
+		status = migrate_view_show(&m->view, event);
 		json_decref(event);
 		if (status >= 0)
 			return status;
@@ -235,8 +81,8 @@ static int move(struct migrate *m, const struct config *cfg, struct error *err)
 	json_t *request;
 	int rc, sock;
 
-	m->domain = m->args[0];
-	m->host = m->args[1];
+	m->view.domain = m->args[0];
+	m->view.host = m->args[1];
 	event_socket_path(cfg, path, sizeof(path));
 	sock = unix_connect(path, SOCK_STREAM);
 	if (sock == -EACCES)
@@ -244,8 +90,9 @@ static int move(struct migrate *m, const struct config *cfg, struct error *err)
 	if (sock < 0)
 		return error_sys(err, sock, "Start it: systemctl start lifeboatd",
 			"lifeboatd does not run on this host (%s)", path);
-	request = json_pack("{s:s, s:s, s:b, s:b, s:b}", "domain", m->domain, "host", m->host,
-		"check_only", m->check, "estimate", m->estimate, "force", m->force);
+	request = json_pack("{s:s, s:s, s:b, s:b, s:b}", "domain", m->view.domain, "host",
+		m->view.host, "check_only", m->view.check, "estimate", m->view.estimate, "force",
+		m->view.force);
 	if (m->max_downtime_ms)
 		json_object_set_new(request, "max_downtime_ms", json_integer(m->max_downtime_ms));
 	if (m->still)
@@ -266,13 +113,13 @@ static int move(struct migrate *m, const struct config *cfg, struct error *err)
 
 static int status(struct migrate *m, const struct config *cfg, struct error *err)
 {
-	return migrate_status(cfg, m->json, err);
+	return migrate_status(cfg, m->view.json, err);
 }
 
 static int resolve(struct migrate *m, const struct config *cfg, struct error *err)
 {
 	(void)cfg;
-	return migrate_resolve(m->args[1], false, m->json, err);
+	return migrate_resolve(m->args[1], false, m->view.json, err);
 }
 
 /* A person's word in place of a host's: never without saying what it means if it is wrong. */
@@ -280,7 +127,7 @@ static int claim(struct migrate *m, const struct config *cfg, struct error *err)
 {
 	(void)cfg;
 	if (m->yes)
-		return migrate_resolve(m->args[1], true, m->json, err);
+		return migrate_resolve(m->args[1], true, m->view.json, err);
 	return error_set(err, -ECANCELED,
 		"If it is switched off and will not come back with the domain, say so: migrate --yes claim ...",
 		"claiming %s runs this host's copy on your word alone. If the other host runs it, or ran it after the hand-over, two copies will have written to the same disks",
@@ -289,7 +136,7 @@ static int claim(struct migrate *m, const struct config *cfg, struct error *err)
 
 static int cancel(struct migrate *m, const struct config *cfg, struct error *err)
 {
-	return migrate_cancel(cfg, m->args[1], m->json, err);
+	return migrate_cancel(cfg, m->args[1], m->view.json, err);
 }
 
 /* For a domain with the name of a verb. */
@@ -417,13 +264,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 	switch (key) {
 	case KEY_JSON:
-		m->json = true;
+		m->view.json = true;
 		return 0;
 	case 'q':
-		m->quiet = true;
+		m->view.quiet = true;
 		return 0;
 	case 'n':
-		m->check = true;
+		m->view.check = true;
 		return 0;
 	case 'c':
 		return setenv("LIFEBOAT_CONFIG", arg, 1) ? errno : 0;
@@ -435,7 +282,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		m->still = true;
 		return 0;
 	case KEY_ESTIMATE:
-		m->estimate = true;
+		m->view.estimate = true;
 		return 0;
 	case KEY_TIMEOUT:
 		m->timeout_s =
@@ -462,7 +309,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		check_words(m, state);
 		return 0;
 	case KEY_FORCE:
-		m->force = true;
+		m->view.force = true;
 		return 0;
 	case KEY_YES:
 		m->yes = true;
@@ -476,9 +323,9 @@ const char *argp_program_version = "migrate " LIFEBOAT_VERSION;
 
 static void say_error(const struct migrate *m, const struct error *err)
 {
-	json_t *event = m->json ? json_pack("{s:s, s:s, s:s}", "event", "error", "what", err->what,
-					  "fix", err->fix)
-				: NULL;
+	json_t *event = m->view.json ? json_pack("{s:s, s:s, s:s}", "event", "error", "what",
+					       err->what, "fix", err->fix)
+				     : NULL;
 
 	if (!event) {
 		error_print("migrate", err);
@@ -507,7 +354,7 @@ int main(int argc, char **argv)
 	};
 	const struct sigaction act = {.sa_handler = on_interrupt};
 	struct migrate m = {
-		.terminal = isatty(STDOUT_FILENO) == 1, .last_round = -1, .bwlimit = -1};
+		.view = {.terminal = isatty(STDOUT_FILENO) == 1, .last_round = -1}, .bwlimit = -1};
 	struct error err = ERROR_INIT;
 	int rc;
 
@@ -518,7 +365,7 @@ int main(int argc, char **argv)
 	sigaction(SIGTERM, &act, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	rc = run(&m, &err);
-	migrate_check_dispose(&m.found);
+	migrate_check_dispose(&m.view.found);
 	if (rc < 0)
 		say_error(&m, &err);
 	return rc ? 1 : 0;
