@@ -31,6 +31,7 @@ LOADS = [
 FETCH = "while :; do curl -s -o /dev/null -m 2 http://{0}/status || sleep 0.1; done"
 FIGURES = [("total_ms", "total, s", 1000, 1), ("gap_ms", "client's gap, s", 1000, 1), ("wire_bytes", "on the wire, MB", 1e6, 0),
            ("dom0_s", "dom0's processors, s", 1, 1)]
+PARTS = ("suspend", "last_round", "build", "commit", "activate")
 
 
 def dom0_s():
@@ -66,7 +67,7 @@ class Guest(Lab):
         self.wait_for_drbd()
         print(f"# {how} to host {to}: {result['total_ms'] / 1000:.1f} s, gap {result['gap_ms'] / 1000:.1f} s, "
               f"{result['wire_bytes'] / 1e6:.0f} MB, dom0 {result['dom0_s']:.1f} s", flush=True)
-        return {k: result[k] for k in ("total_ms", "downtime_ms", "gap_ms", "wire_bytes", "dom0_s") if k in result}
+        return {k: result[k] for k in ("total_ms", "downtime_ms", "gap_ms", "wire_bytes", "dom0_s", "pause") if k in result}
 
 
 @contextlib.contextmanager
@@ -106,6 +107,15 @@ def table(loads):
         print(f"| {name} | " + " | ".join(cells) + f" | {len(runs['xl'])} each |")
 
 
+def parts(loads):
+    """Where the time of `migrate`'s pauses went."""
+    print("\n| load | the pause, ms | of it: " + " | ".join(PARTS) + " |")
+    print("|---" * (len(PARTS) + 2) + "|")
+    for name, runs in loads.items():
+        cells = [f"{r['downtime_ms']} | " + " | ".join(str(r["pause"][f"{p}_ms"]) for p in PARTS) for r in runs["migrate"]]
+        print("\n".join(f"| {name} | {c} |" for c in cells))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--load", action="append", choices=[name for name, _, _ in LOADS], help="only this one")
@@ -121,6 +131,7 @@ def main():
     lab("down")
     (ROOT / "build/bench-lab.json").write_text(json.dumps(loads, indent=1), encoding="utf-8")
     table(loads)
+    parts(loads)
 
 
 if __name__ == "__main__":
