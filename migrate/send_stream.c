@@ -286,18 +286,16 @@ static int on_suspending(void *ctx)
 
 	if (rc == 0)
 		rc = send_addresses(s);
-	/* One that stands still from the first page on would have two primaries for all its pages.
-	 */
-	if (rc == 0 && !s->wish.still)
-		rc = send_say(s, RECORD_SUSPENDING, NULL, 0);
 	if (rc == 0 && s->wish.bwlimit)
 		rc = send_pace(s, 0);
 	if (rc)
 		return rc;
 	s->pages_live = s->pages;
-	s->at.suspending = clock_ms();
+	s->at.suspending = clock_ms(); /* from here on a link that is lost ends the move */
 	send_progress(s, "suspending");
-	return 0;
+	/* One that stands still from the first page on would have two primaries for all its pages.
+	 */
+	return s->wish.still ? 0 : send_say(s, RECORD_SUSPENDING, NULL, 0);
 }
 
 static int on_suspended(void *ctx)
