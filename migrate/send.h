@@ -50,8 +50,9 @@ struct send {
 	unsigned turn;	     /* the one that the next batch goes on */
 	uint64_t fence;	     /* so many records of the first one come before the next pages */
 	unsigned rejoins;    /* how often one went on on another link */
-	uint64_t pace;	     /* as last said */
-	int client;	     /* the program that asked */
+	bool asked;    /* the link ended at the hand-over, so that the destination was asked */
+	uint64_t pace; /* as last said */
+	int client;    /* the program that asked */
 	struct record_done done;
 	struct send_times at;
 	struct send_wish wish;

@@ -216,6 +216,7 @@ static int ask_again(struct send *s)
 	struct error why = ERROR_INIT;
 	int rc;
 
+	s->asked = true;
 	send_progress(s, "in doubt, asking");
 	link_down(&s->src.link);
 	do {
@@ -291,6 +292,9 @@ static void learn(struct send *s)
 	uint64_t rate = send_pages_per_s(s), pages = s->pages - s->pages_live;
 	uint64_t pause = (uint64_t)(s->at.done - s->at.suspending), pages_ms;
 
+	/* Waiting for a link to come back is nothing that the next one costs. */
+	if (s->asked || !s->src.confirmed)
+		return;
 	fixed_store(&s->cfg, FIXED_REST, s->src.peer->name, &s->src.dom,
 		(uint32_t)(s->at.first - s->at.start + clock_ms() - s->at.done));
 	/* Under a limit the rate is not that of the pause. */

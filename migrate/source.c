@@ -154,7 +154,8 @@ static int step_gone(struct source *s, struct error *err)
 	struct error why = ERROR_INIT;
 
 	(void)err;
-	if (source_say(s, RECORD_GONE, &why) || hear_closed(s, &why))
+	s->confirmed = source_say(s, RECORD_GONE, &why) == 0 && hear_closed(s, &why) == 0;
+	if (!s->confirmed)
 		log_warn("%s did not confirm the end of the move: %s", s->peer->name, why.what);
 	close_window(s);
 	return 0;

@@ -25,6 +25,7 @@ struct source {
 	struct verify verify;	   /* of what the destination was sent */
 	struct engine engine;
 	bool resolving; /* this link asks about a hand-over, it does not carry one */
+	bool confirmed; /* the destination has confirmed the end of the move */
 	bool heard;	/* the destination's last word has come: there is nobody to tell any more */
 };
 

@@ -106,7 +106,11 @@ class Faults(unittest.TestCase):
     def test_link_is_cut_at_the_source(self):
         for point in points(SOURCE_POINTS[2:]):
             with self.subTest(point=point):
+                learned = self.sides()[0].dir / "state/fixed.json"
+                before = learned.exists() and learned.read_text()
                 self.run_fault(lambda s, d: s, point, "stop", self.cut_there)
+                if point.startswith("CEDED"):  # it is no pause that the next move would have
+                    self.assertEqual(learned.exists() and learned.read_text(), before)
 
     def test_link_is_cut_at_the_destination(self):
         for point in points(DESTINATION_POINTS):
