@@ -44,10 +44,12 @@ def rival_programs(build):
 def one(harness, world, extra, memory):
     world.a.create(memory=memory, extra=extra)
     harness.wait_ticks(world.a, "ledger", seconds=60)
-    was = json.loads(world.a.migrate("--json", "ledger", "hostb", timeout=600).stdout)
+    done = world.a.migrate("--json", "ledger", "hostb", timeout=600)
+    was = json.loads(done.stdout)
+    was["said"] = done.stderr.strip()  # of a pause over its target, beforehand
     was["faults"] = harness.wait_ticks(world.b, "ledger", seconds=60)["faults"]
     world.b.hv("destroy", "ledger")
-    return {k: was[k] for k in ("total_ms", "downtime_ms", "wire_bytes", "rounds", "faults", "streams")}
+    return {k: was[k] for k in ("total_ms", "downtime_ms", "wire_bytes", "rounds", "faults", "streams", "said")}
 
 
 def run(harness, args):
@@ -82,6 +84,10 @@ def table(rows):
             ours, theirs = r["migrate"][key] / scale, r["xl rule"][key] / scale
             cells.append(f"{ours:.{digits}f}, {theirs:.{digits}f}: {ours / theirs if theirs else 1:.2f}x")
         print(f"| {r['link']} | {r['guest']} | " + " | ".join(cells) + " |")
+    print("\nSaid beforehand:")
+    for r in rows:
+        if r["migrate"]["said"]:
+            print(f"{r['link']}, {r['guest']}: {r['migrate']['said']}")
     print(f"\nStale or lost pages in all {2 * len(rows)} moves: {sum(r[how]['faults'] for r in rows for how in ('migrate', 'xl rule'))}")
 
 

@@ -2,7 +2,7 @@
 """The power cord, a host that freezes and wakes up later, and a cut link, at every journalled step of a hand-over
 between the two real hosts. Afterwards, without an operator: one copy, whole, its disk in step and the window closed.
 
-LIFEBOAT_LAB_FAULTS=all   every fault at every step (about half an hour); by default the ones around the commit point;
+LIFEBOAT_LAB_FAULTS=all   every fault at every step (some 40 minutes); by default the ones around the commit point;
                     rest  all but these
 """
 import json
