@@ -64,28 +64,11 @@ static bool add_stream(struct send *s)
 	return true;
 }
 
-int send_session_begin(struct send *s)
-{
-	struct stream *first = &s->stream[0];
-	int rc;
-
-	*first = (struct stream){.link = &s->src.link};
-	rc = window_open(&first->window);
-	s->fence = 0;
-	if (rc == 0)
-		rc = window_pass(&first->window, first->link->sock, deadline_in(STALL_MS));
-	if (rc)
-		return error_sys(s->err, rc, NULL, "cannot share memory with lifeboat-wire");
-	s->nr_streams = 1;
-	while (s->nr_streams < s->wish.streams && add_stream(s))
-		;
-	return 0;
-}
-
 void send_session_end(struct send *s)
 {
-	if (s->nr_streams)
-		s->streams = s->nr_streams;
+	if (!s->nr_streams)
+		return; /* it has not begun */
+	s->streams = s->nr_streams;
 	for (; s->nr_streams > 1; s->nr_streams--) {
 		struct stream *stream = &s->stream[s->nr_streams - 1];
 
@@ -233,6 +216,27 @@ static int said(struct send *s, unsigned k, int rc)
 	if (rc == -ENOMEM || rc == -EMSGSIZE)
 		return error_sys(s->err, rc, NULL, "cannot send the pages of %s", s->src.name);
 	return lost(s, k, source_broken(&s->src, s->stream[k].link, rc, s->err));
+}
+
+int send_session_begin(struct send *s)
+{
+	struct stream *first = &s->stream[0];
+	int rc;
+
+	*first = (struct stream){.link = &s->src.link};
+	s->fence = 0;
+	rc = window_open(&first->window);
+	if (rc)
+		return error_sys(s->err, rc, NULL, "cannot share memory with lifeboat-wire");
+	rc = said(s, 0, window_pass(&first->window, first->link->sock, deadline_in(STALL_MS)));
+	if (rc) {
+		window_close(&first->window);
+		return rc;
+	}
+	s->nr_streams = 1;
+	while (s->nr_streams < s->wish.streams && add_stream(s))
+		;
+	return 0;
 }
 
 /*
