@@ -314,6 +314,16 @@ migrate: hostb: enough.
             = 1
             """)
 
+    def test_it_leaves_when_it_has_accepted(self):
+        """The reason is the link's end, wherever in the beginning of the session that is noticed."""
+        self.host.options.append("resume_time = 0")
+        self.addCleanup(self.host.options.remove, "resume_time = 0")
+        for _ in range(5):
+            self.peer("--leave")
+            result = self.host.migrate("--quiet", "led", "hostb", check=False)
+            self.assertEqual(result.returncode, 1)
+            self.assertRegex(result.stderr, "hostb closed the link|link to hostb was lost")
+
     def test_lies(self):
         for found in ([["blocker", "", "x", "y"]], [["risk", "x" * 24, "x", "y"]], [["risk", "x", "x" * 512, "y"]],
                       [RISK] * 49, []):

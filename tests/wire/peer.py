@@ -615,6 +615,9 @@ def serve(conn, args, seen):
                 seen["end"] = "refused"
                 return
             conn.send("ACCEPT", struct.pack("<Q", seen["offer"]["term"]))
+            if args.leave:
+                seen["end"] = "left"
+                return
             if seen["offer"]["flags"] & 5 == 1:
                 seen["end"] = "checked"
                 return
@@ -855,6 +858,7 @@ def arguments(argv):
     p.add_argument("--find", metavar="JSON", type=json.loads,
                    help="receive: send FINDINGS, [[severity, code, what, fix], ...], after OFFER")
     p.add_argument("--die-after", type=int, metavar="PAGES", help="receive: close without a word")
+    p.add_argument("--leave", action="store_true", help="receive: close right after ACCEPT")
     p.add_argument("--corrupt", metavar="HOW", help="receive: bad-tag short-frame oversized garbage half-frame "
                    "unknown-type local-type source-type bad-length out-of-turn findings silent-handshake bad-version bad-cipher")
     p.add_argument("--stall", type=float, metavar="SECONDS", help="receive: say and read nothing for so long")
