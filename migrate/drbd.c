@@ -278,7 +278,6 @@ void drbd_window_demote(struct drbd_window *w, int64_t deadline)
 	struct error why = ERROR_INIT;
 
 	w->primary = false;
-
 	if (on_each(w, (const char *const[]){"secondary", NULL}, deadline, &why))
 		log_warn("%s", why.what);
 }

@@ -36,8 +36,7 @@ struct shared {
 struct ends {
 	struct config cfg[2]; /* source, destination */
 	int net[2];
-	int image; /* at the source: the same */
-	int copy;  /* at the destination: the memory of a domain of the embedded backend */
+	int image, copy; /* at the source and at the destination: memory of the embedded backend */
 	size_t len;
 	struct shared *shared;
 };
