@@ -21,23 +21,22 @@ static size_t lane_bytes(unsigned slots)
 	return slots * LANE_SLOT_BYTES;
 }
 
-/* Where huge pages can be mapped as such: one fault of the processor for each, not 512. */
+/*
+ * Where huge pages can be mapped as such: one fault of the processor for each, not 512. The first
+ * mapping finds such a place. The second asks for it, and would work in another one too.
+ */
 static int map(struct lane *l, int memory, unsigned slots)
 {
 	size_t len = lane_bytes(slots);
-	uint8_t *room = mmap(NULL, len + HUGE_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uint8_t *base = room + (-(uintptr_t)room & (HUGE_BYTES - 1));
+	uint8_t *room = mmap(NULL, len + HUGE_BYTES, PROT_NONE, MAP_SHARED, memory, 0), *base;
 
 	if (room == MAP_FAILED)
 		return -errno;
-	if (mmap(base, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory, 0) ==
-		MAP_FAILED) {
-		int rc = -errno;
-
-		munmap(room, len + HUGE_BYTES);
-		return rc;
-	}
-	l->room = room;
+	munmap(room, len + HUGE_BYTES);
+	base = mmap(room + (-(uintptr_t)room & (HUGE_BYTES - 1)), len, PROT_READ | PROT_WRITE,
+		MAP_SHARED, memory, 0);
+	if (base == MAP_FAILED)
+		return -errno;
 	l->base = base;
 	l->slots = slots;
 	return 0;
@@ -111,8 +110,8 @@ int lane_adopt(
 
 void lane_dispose(struct lane *l)
 {
-	if (l->room)
-		munmap(l->room, lane_bytes(l->slots) + HUGE_BYTES);
+	if (l->base)
+		munmap(l->base, lane_bytes(l->slots));
 	fd_close(&l->memory);
 	fd_close(&l->credit);
 	*l = LANE_INIT;

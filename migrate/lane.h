@@ -28,7 +28,6 @@
 
 struct lane {
 	uint8_t *base; /* NULL: there is no lane */
-	uint8_t *room; /* what is mapped for it, some more than it needs */
 	int memory;    /* engine */
 	int credit;
 	unsigned slots;

@@ -299,9 +299,9 @@ class Pair:
                 raise Failure(f"{name}: {info}")
 
     def histories(self, host):
-        """What a host wrote of each hand-over: {token: [state, ...]}."""
+        """What a host wrote of each hand-over: {token: [state, ...]}; nothing if none has reached it yet."""
         found = collections.defaultdict(list)
-        for path in (host.dir / "state/journal").iterdir():
+        for path in host.dir.glob("state/journal/*"):
             data = path.read_bytes() if not path.suffix else b""
             for at in range(0, len(data), RECORD):
                 record = data[at:at + RECORD]
