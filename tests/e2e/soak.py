@@ -139,7 +139,7 @@ class Pair:
     def still_open(self):
         wrong = []
         for host in self.hosts:
-            journals = json.loads(host.migrate("--json", "status").stdout)
+            journals = host.journal()
             wrong += [f"{host.name}: {e['name']} {e['state']}" for e in journals if not e["settled"]]
         names = sorted(n for host in self.hosts for n in self.domains(host))
         if names != sorted(self.guests):

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Deaths and cuts at every step of the hand-over. Afterwards, by itself: one copy runs, whole, and
 nothing is left open or lying about."""
-import json
 import os
 import pathlib
 import random
@@ -51,8 +50,7 @@ class Faults(unittest.TestCase):
         return (a, b) if "ledger" in a.domains() else (b, a)
 
     def open_handovers(self):
-        return [(h.name, e["state"]) for h in (self.world.a, self.world.b)
-                for e in json.loads(h.migrate("--json", "status").stdout) if not e["settled"]]
+        return [(h.name, e["state"]) for h in (self.world.a, self.world.b) for e in h.journal() if not e["settled"]]
 
     def assert_settles(self, what):
         try:
@@ -156,8 +154,7 @@ class Operator(unittest.TestCase):
         """The source is gone for good while a complete copy waits: an operator may run it."""
         (self.a.dir / "fault").write_text("QUIESCED.3 stop")
         move = self.a.popen("migrate", "--quiet", "ledger", "hostb")
-        harness.wait_until("READY there", lambda: [e for e in json.loads(self.b.migrate("--json", "status").stdout)
-                                                   if e["state"] == "READY"])
+        harness.wait_until("READY there", lambda: [e for e in self.b.journal() if e["state"] == "READY"])
         self.a.stop()
         for pid in [p for p in map(int, filter(str.isdigit, os.listdir("/proc"))) if self.belongs(p)]:
             os.kill(pid, signal.SIGKILL)  # all of hosta, the vmm too
@@ -174,9 +171,8 @@ class Operator(unittest.TestCase):
         self.assertEqual(harness.wait_ticks(self.b, "ledger", more=3)["faults"], 0)
         # The source comes back: it learns that the domain is no longer its own.
         self.a.start()
-        harness.wait_until("settled", lambda: all(e["settled"] for h in (self.a, self.b)
-                                                  for e in json.loads(h.migrate("--json", "status").stdout)), 40)
-        self.assertEqual(json.loads(self.a.migrate("--json", "status").stdout)[0]["state"], "GONE")
+        harness.wait_until("settled", lambda: all(e["settled"] for h in (self.a, self.b) for e in h.journal()), 40)
+        self.assertEqual(self.a.journal()[0]["state"], "GONE")
 
     def belongs(self, pid):
         try:
@@ -186,15 +182,15 @@ class Operator(unittest.TestCase):
             return False
 
     def test_status(self):
-        self.assertEqual(json.loads(self.a.migrate("--json", "status").stdout), [])
+        self.assertEqual(self.a.journal(), [])
         self.a.migrate("ledger", "hostb")
-        here, there = (json.loads(h.migrate("--json", "status").stdout)[0] for h in (self.a, self.b))
+        here, there = (h.journal()[0] for h in (self.a, self.b))
         self.assertEqual((here["state"], here["owner"], here["peer"]), ("GONE", "there", "hostb"))
         self.assertEqual((there["state"], there["owner"], there["peer"]), ("OWNER", "here", "hosta"))
         self.assertEqual(here["term"], there["term"])
         self.assertRegex(self.a.migrate("status").stdout, r"ledger +GONE +1 +there +hostb +20")
         self.b.migrate("ledger", "hosta")
-        self.assertEqual(json.loads(self.a.migrate("--json", "status").stdout)[0]["term"], here["term"] + 1)
+        self.assertEqual(self.a.journal()[0]["term"], here["term"] + 1)
 
     def test_an_open_one_is_in_the_way(self):
         (self.a.dir / "fault").write_text("CEDED.3 kill")

@@ -40,7 +40,7 @@ def send(pids, sig):
 
 
 def journal(host, name="ledger"):
-    return next((e for e in json.loads(host.migrate("--json", "status").stdout) if e["name"] == name), None)
+    return next((e for e in host.journal() if e["name"] == name), None)
 
 
 class Case(unittest.TestCase):
@@ -307,8 +307,7 @@ class FullDisk(Case):
                 for host in (source, target):
                     (host.dir / "fault").write_text(f"{point} full")
                 result = source.migrate("--quiet", "ledger", target.name, check=False)
-                harness.wait_until("settled", lambda: all(e["settled"] for h in (self.a, self.b) for e in json.loads(
-                    h.migrate("--json", "status").stdout)), 60)
+                harness.wait_until("settled", lambda: all(e["settled"] for h in (self.a, self.b) for e in h.journal()), 60)
                 self.assertFalse((source.dir / "fault").exists() and (target.dir / "fault").exists(), "never came")
                 names = [n for h in (self.a, self.b) for n in h.domains()]
                 self.assertEqual(names, ["ledger"])

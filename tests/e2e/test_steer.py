@@ -51,7 +51,7 @@ class Case(unittest.TestCase):
         return (host.dir / f"run/embedded/{name}.log").read_text()
 
     def state(self):
-        return json.loads(self.a.migrate("--json", "status").stdout)[0]["state"]
+        return self.a.journal()[0]["state"]
 
 
 class Cancel(Case):
