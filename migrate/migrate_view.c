@@ -35,6 +35,8 @@ static void show_progress(struct migrate_view *v, const json_t *event)
 {
 	const char *phase = text(event, "phase");
 	int round = (int)number(event, "round");
+	const json_t *eta = json_object_get(event, "eta_ms");
+	char ends[32] = "unknown";
 	bool due = strcmp(phase, v->last_phase) != 0 || round != v->last_round ||
 		   clock_ms() - v->last_plain >= PLAIN_EVERY_MS;
 
@@ -43,11 +45,12 @@ static void show_progress(struct migrate_view *v, const json_t *event)
 	snprintf(v->last_phase, sizeof(v->last_phase), "%s", phase);
 	v->last_round = round;
 	v->last_plain = clock_ms();
-	printf("%s%s: %s, round %d, %lld pages left, %.1f MB/s, dirty %lld pages/s, ETA %.1f s%s",
+	if (json_is_integer(eta))
+		snprintf(ends, sizeof(ends), "%.1f s", (double)json_integer_value(eta) / 1000);
+	printf("%s%s: %s, round %d, %lld pages left, %.1f MB/s, dirty %lld pages/s, ETA %s%s",
 		v->terminal ? "\r" : "", v->domain, phase, round, number(event, "pages_left"),
 		json_number_value(json_object_get(event, "mb_per_s")),
-		number(event, "dirty_pages_per_s"), (double)number(event, "eta_ms") / 1000,
-		v->terminal ? "\033[K" : "\n");
+		number(event, "dirty_pages_per_s"), ends, v->terminal ? "\033[K" : "\n");
 	v->line_open = v->terminal;
 	fflush(stdout);
 }

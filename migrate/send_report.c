@@ -14,6 +14,14 @@ static double mb_per_s(uint64_t pages_per_s)
 	return (double)pages_per_s * PAGE_BYTES / 1e6;
 }
 
+/* How long the round still takes, in ms; null as long as nothing tells. */
+static json_t *eta(uint64_t left, uint64_t rate)
+{
+	if (left && !rate)
+		return json_null();
+	return json_integer((json_int_t)(left ? left * 1000 / rate : 0));
+}
+
 void send_progress(struct send *s, const char *phase)
 {
 	uint64_t left = s->round_dirty > s->round_pages ? s->round_dirty - s->round_pages : 0;
@@ -24,11 +32,10 @@ void send_progress(struct send *s, const char *phase)
 		rate = s->round_pages * 1000 / (uint64_t)(now - s->at.round);
 	s->last_event = now;
 	event_offer(s->client,
-		json_pack("{s:s, s:s, s:i, s:I, s:f, s:I, s:I, s:I}", "event", "progress", "phase",
+		json_pack("{s:s, s:s, s:i, s:I, s:f, s:I, s:o, s:I}", "event", "progress", "phase",
 			phase, "round", (int)(s->rounds ? s->rounds - 1 : 0), "pages_left",
 			(json_int_t)left, "mb_per_s", mb_per_s(rate), "dirty_pages_per_s",
-			(json_int_t)s->dirty_per_s, "eta_ms",
-			(json_int_t)(rate ? left * 1000 / rate : 0), "elapsed_ms",
+			(json_int_t)s->dirty_per_s, "eta_ms", eta(left, rate), "elapsed_ms",
 			(json_int_t)(now - s->at.start)));
 }
 

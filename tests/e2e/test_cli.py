@@ -839,7 +839,8 @@ class Migrate(Case):
         out = self.host.migrate("led", "hostb").stdout
         number = r"\d+(?:\.\d+)?"
         self.assertRegex(out, re.compile(
-            rf"(led: [a-z ]+, round \d+, \d+ pages left, {number} MB/s, dirty \d+ pages/s, ETA {number} s\n)+"
+            r"led: copying, round 0, \d+ pages left, 0\.0 MB/s, dirty 0 pages/s, ETA unknown\n"
+            rf"(led: [a-z ]+, round \d+, \d+ pages left, {number} MB/s, dirty \d+ pages/s, ETA (unknown|{number} s)\n)+"
             r"led runs on hostb\n"
             rf"  total      {number} s\n"
             r"  downtime   \d+ ms \(suspend \d+, last round \d+, build \d+, commit \d+, activate \d+\)\n"
