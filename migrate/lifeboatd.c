@@ -29,7 +29,8 @@
 #include "migrate/link.h"
 
 /* Connections that have not proved their key yet; more are closed at once. */
-#define PENDING_MAX 16
+#define PENDING_MAX    16
+#define PREDECESSOR_MS 2000
 
 enum { POLL_SIGNAL, POLL_NET, POLL_CLIENT, POLL_PENDING, POLL_MAX = POLL_PENDING + PENDING_MAX };
 
@@ -55,6 +56,20 @@ struct daemon {
 	int signals, net, client;
 	struct pending pending[PENDING_MAX];
 };
+
+/* A child that a killed predecessor had just forked has its socket until it executes its program.
+ */
+static int bind_soon(int fd, const struct addrinfo *ai)
+{
+	int64_t deadline = deadline_in(PREDECESSOR_MS);
+
+	while (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0) {
+		if (errno != EADDRINUSE || clock_ms() >= deadline)
+			return -errno;
+		clock_pause(20);
+	}
+	return 0;
+}
 
 static int listen_net(const struct config *cfg, struct error *err)
 {
@@ -82,7 +97,8 @@ static int listen_net(const struct config *cfg, struct error *err)
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
 		if (ai->ai_family == AF_INET6)
 			setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
-		if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, PENDING_MAX) < 0)
+		rc = bind_soon(fd, ai);
+		if (rc == 0 && listen(fd, PENDING_MAX) < 0)
 			rc = -errno;
 	}
 	freeaddrinfo(ai);

@@ -24,6 +24,7 @@ import subprocess
 import sys
 import termios
 import textwrap
+import threading
 import time
 import unittest
 
@@ -659,6 +660,16 @@ class Lifeboatd(Case):
         self.assertEqual(result.returncode, 1)
         self.assertRegex(result.stderr, r"^lifeboatd: a lifeboatd already serves \S+/run/lifeboatd\.sock\.\n  .*\n$")
         self.assertIsNone(self.host.daemon.poll())
+
+    def test_port_is_had_a_moment_longer(self):
+        """By a child of a daemon that was killed."""
+        with socket.socket() as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", self.host.port))
+            taken.listen()
+            threading.Timer(0.5, taken.close).start()
+            self.addCleanup(self.host.stop)
+            self.host.start()
 
     def test_port_in_use(self):
         with socket.socket() as taken:
