@@ -29,8 +29,9 @@
 #include "migrate/link.h"
 
 /* Connections that have not proved their key yet; more are closed at once. */
-#define PENDING_MAX    16
-#define PREDECESSOR_MS 2000
+#define PENDING_MAX 16
+
+#define PREDECESSOR_MS 2000 /* how long its last child may have the port */
 
 enum { POLL_SIGNAL, POLL_NET, POLL_CLIENT, POLL_PENDING, POLL_MAX = POLL_PENDING + PENDING_MAX };
 
@@ -57,8 +58,7 @@ struct daemon {
 	struct pending pending[PENDING_MAX];
 };
 
-/* A child that a killed predecessor had just forked has its socket until it executes its program.
- */
+/* What a killed predecessor had just forked has its socket until it executes its program. */
 static int bind_soon(int fd, const struct addrinfo *ai)
 {
 	int64_t deadline = deadline_in(PREDECESSOR_MS);
