@@ -91,12 +91,19 @@ class Host:
         self.peers.append((name or other.name, port or other.port, key or other.key))
         self.write_config()
 
+    def socket_file(self):
+        """Which file is there: one that a killed daemon left is not its successor's. None if none is."""
+        with contextlib.suppress(FileNotFoundError):
+            status = (self.dir / "run/lifeboatd.sock").stat()
+            return status.st_ino, status.st_ctime_ns
+
     def start(self):
+        left = self.socket_file()
         self.log = open(self.dir / "lifeboatd.log", "ab")
         self.daemon = subprocess.Popen(self.command("lifeboatd"), env=self.env(), stderr=self.log,
                                        stdin=subprocess.DEVNULL)
         wait_until(f"lifeboatd of {self.name}",
-                   lambda: (self.dir / "run/lifeboatd.sock").exists() or self.daemon.poll() is not None)
+                   lambda: self.socket_file() not in (None, left) or self.daemon.poll() is not None)
         if self.daemon.poll() is not None:
             raise AssertionError(self.log_text())
         return self
@@ -306,6 +313,13 @@ class World:
     def where(self, name):
         """The hosts on which a domain of this very name runs or waits."""
         return [h.name for h in (self.a, self.b) if name in h.domains()]
+
+    def open_handovers(self):
+        """(host, domain, state) of each that is not settled."""
+        return [(h.name, e["name"], e["state"]) for h in (self.a, self.b) for e in h.journal() if not e["settled"]]
+
+    def wait_settled(self, seconds=60):
+        wait_until("all is settled on both hosts", lambda: not self.open_handovers(), seconds)
 
 
 def wait_ticks(host, name, more=2, seconds=30):

@@ -137,10 +137,7 @@ class Pair:
                 os.kill(pid, sig)
 
     def still_open(self):
-        wrong = []
-        for host in self.hosts:
-            journals = host.journal()
-            wrong += [f"{host.name}: {e['name']} {e['state']}" for e in journals if not e["settled"]]
+        wrong = [f"{host}: {name} {state}" for host, name, state in self.world.open_handovers()]
         names = sorted(n for host in self.hosts for n in self.domains(host))
         if names != sorted(self.guests):
             wrong.append(f"there are {names}")

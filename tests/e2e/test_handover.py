@@ -49,12 +49,9 @@ class Faults(unittest.TestCase):
         a, b = self.world.a, self.world.b
         return (a, b) if "ledger" in a.domains() else (b, a)
 
-    def open_handovers(self):
-        return [(h.name, e["state"]) for h in (self.world.a, self.world.b) for e in h.journal() if not e["settled"]]
-
     def assert_settles(self, what):
         try:
-            harness.wait_until("all settled", lambda: not self.open_handovers(), 60)
+            self.world.wait_settled()
             names = harness.wait_until(
                 "exactly one copy", lambda: (n := [d for h in (self.world.a, self.world.b) for d in h.domains()])
                 == ["ledger"] and n, 20)
@@ -62,7 +59,7 @@ class Faults(unittest.TestCase):
             self.assertEqual((names, info["faults"], info["state"]), (["ledger"], 0, "running"))
         except AssertionError as error:
             logs = "".join(f"\n--- {h.name}\n{h.log_text()[-3000:]}" for h in (self.world.a, self.world.b))
-            raise AssertionError(f"{what}: {error}; open {self.open_handovers()}{logs}") from error
+            raise AssertionError(f"{what}: {error}; open {self.world.open_handovers()}{logs}") from error
 
     def run_fault(self, host_of, point, action="kill", meanwhile=None):
         source, destination = self.sides()
@@ -171,7 +168,7 @@ class Operator(unittest.TestCase):
         self.assertEqual(harness.wait_ticks(self.b, "ledger", more=3)["faults"], 0)
         # The source comes back: it learns that the domain is no longer its own.
         self.a.start()
-        harness.wait_until("settled", lambda: all(e["settled"] for h in (self.a, self.b) for e in h.journal()), 40)
+        self.world.wait_settled(40)
         self.assertEqual(self.a.journal()[0]["state"], "GONE")
 
     def belongs(self, pid):

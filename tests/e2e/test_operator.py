@@ -307,7 +307,7 @@ class FullDisk(Case):
                 for host in (source, target):
                     (host.dir / "fault").write_text(f"{point} full")
                 result = source.migrate("--quiet", "ledger", target.name, check=False)
-                harness.wait_until("settled", lambda: all(e["settled"] for h in (self.a, self.b) for e in h.journal()), 60)
+                self.world.wait_settled()
                 self.assertFalse((source.dir / "fault").exists() and (target.dir / "fault").exists(), "never came")
                 names = [n for h in (self.a, self.b) for n in h.domains()]
                 self.assertEqual(names, ["ledger"])

@@ -47,7 +47,7 @@ class Case(unittest.TestCase):
     def assert_stayed(self):
         harness.wait_until("nothing is left there", lambda: not self.b.domains(), 40)
         self.assertEqual(self.world.where("ledger"), ["hosta"])
-        harness.wait_until("all is settled", lambda: all(e["settled"] for h in (self.a, self.b) for e in h.journal()), 40)
+        self.world.wait_settled(40)
         self.assertEqual(harness.wait_ticks(self.a, "ledger")["faults"], 0)
 
 
