@@ -83,7 +83,7 @@ int xen_builder_start(struct xen_builder *b, const char *json, const char *name,
 	}
 	if (fcntl(image[1], F_SETPIPE_SZ, PIPE_BYTES) < 0)
 		log_debug("the pipe stays small: %s", strerror(errno));
-	b->pid = xen_host_fork((const int[]){image[0], report[1]}, 2);
+	b->pid = xen_host_fork("lifeboat-build", (const int[]){image[0], report[1]}, 2);
 	if (b->pid == 0)
 		builder_main(json, name, image[0], report[1]);
 	if (b->pid < 0) {

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <xenstore.h>
@@ -217,7 +218,7 @@ static void close_others(const int *keep, size_t nr)
 	syscall(SYS_close_range, (unsigned)next, ~0u, 0);
 }
 
-pid_t xen_host_fork(const int *keep, size_t nr)
+pid_t xen_host_fork(const char *name, const int *keep, size_t nr)
 {
 	pid_t pid = fork();
 
@@ -226,6 +227,7 @@ pid_t xen_host_fork(const int *keep, size_t nr)
 	if (pid > 0)
 		return pid;
 	setsid();
+	prctl(PR_SET_NAME, name);
 	if (host.ctx) {
 		libxl_postfork_child_noexec(host.ctx);
 		host.ctx = NULL; /* its connection belongs to the parent */

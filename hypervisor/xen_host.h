@@ -35,9 +35,10 @@ int xen_host_error(struct error *err, int rc, const char *fix, const char *fmt, 
 
 /*
  * Fork a child that will use Xen's libraries by itself: its own session, deaf to the signals that
- * end us (it ends when its pipes do), only descriptors 0-2 and `keep` open, no handle of ours.
- * Returns as fork() does, or -errno.
+ * end us (it ends when its pipes do), only descriptors 0-2 and `keep` open, no handle of ours. It
+ * is called `name` (15 characters at most), so that who kills ours by its name leaves this one to
+ * clean up. Returns as fork() does, or -errno.
  */
-pid_t xen_host_fork(const int *keep, size_t nr) WARN_UNUSED;
+pid_t xen_host_fork(const char *name, const int *keep, size_t nr) WARN_UNUSED;
 
 #endif

@@ -154,7 +154,7 @@ int xen_puppet_start(struct xen_puppet *p, const struct domain *dom, bool live, 
 	}
 	if (fcntl(image[1], F_SETPIPE_SZ, PIPE_BYTES) < 0)
 		log_debug("the pipe stays small: %s", strerror(errno));
-	p->pid = xen_host_fork((const int[]){image[1], control[1]}, 2);
+	p->pid = xen_host_fork("lifeboat-save", (const int[]){image[1], control[1]}, 2);
 	if (p->pid == 0)
 		puppet_main(dom->domid, live,
 			&(struct strings){.image = image[1],

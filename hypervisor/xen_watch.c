@@ -101,7 +101,7 @@ static int begin(struct watch *w)
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return error_sys(w->err, -errno, NULL, "cannot make a socket pair");
-	w->pid = xen_host_fork(&pair[1], 1);
+	w->pid = xen_host_fork("lifeboat-watch", &pair[1], 1);
 	if (w->pid == 0)
 		child_main(w->dom->domid, pair[1]);
 	w->sock = pair[0];

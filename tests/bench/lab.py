@@ -20,7 +20,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/lab"), str(ROOT / "tests/e2e")]
 os.environ.setdefault("LIFEBOAT_BUILD", str(ROOT / "build"))
-from labtest import HERE, OTHER, Lab, Wire, lab, on, status, until  # noqa: E402
+from labtest import HERE, OTHER, Lab, Wire, lab, on, until  # noqa: E402
 
 # name, what the guest's proof of its memory and disk does, whether clients keep it busy
 LOADS = [
@@ -44,12 +44,6 @@ class Guest(Lab):
 
     def runTest(self):
         pass
-
-    def start(self, words):
-        on("a", "drbdadm", "primary", self.name)
-        on("a", "xl", "create", "-q", f"/etc/xen/{self.name}.cfg",
-           f'extra="console=hvc0 quiet lab.name={self.name} lab.addr={self.address}/24 {words}"')
-        until("it serves", lambda: status(self.address), 180)
 
     def stop(self):
         on(self.at, "xl", "destroy", self.name)
@@ -84,7 +78,7 @@ def fetching(address, busy):
 
 def run(guest, words, busy, turns):
     runs = {"migrate": [], "xl": []}
-    guest.start(words)
+    guest.boot(words)
     type(guest).at = "a"
     with fetching(guest.address, busy):
         for turn in range(turns):

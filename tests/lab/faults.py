@@ -9,14 +9,13 @@ import json
 import os
 import subprocess
 
-from labtest import HERE, OTHER, Lab, domains, figures, lab, on, status, until
+from labtest import FAULT, HERE, OTHER, Lab, allow_faults, domains, figures, lab, on, status, until
 
 STEPS = [("source", "PREP"), ("source", "SUSPENDED"), ("source", "QUIESCED"), ("source", "CEDED"), ("source", "GONE"),
          ("destination", "BUILDING"), ("destination", "READY"), ("destination", "OWNER")]
 DEFAULT = {"power": ["CEDED"], "freeze": ["READY"], "link": ["CEDED"]}
 # Whose power cord takes the guest with it. It had run there: only a cold start brings it back, by the host's own means.
 DIES_WITH_IT = ("PREP", "SUSPENDED", "QUIESCED", "OWNER")
-FAULT = "/run/lifeboat-fault"
 ENGINES = "lifeboat-send|lifeboat-receive"
 
 
@@ -29,11 +28,7 @@ class Faults(Lab):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        for host in "ab":
-            on(host, "sh", "-c", "mkdir -p /etc/systemd/system/lifeboatd.service.d; "
-               f"printf '[Service]\\nEnvironment=LIFEBOAT_FAULT={FAULT}\\n' > "
-               "/etc/systemd/system/lifeboatd.service.d/fault.conf; "
-               "systemctl daemon-reload; systemctl restart lifeboatd; sync")
+        allow_faults()
 
     def reach(self, side, state):
         """A move whose engine on that side has stopped just after `state` was on disk. (the host, the client)"""

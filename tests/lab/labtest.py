@@ -4,7 +4,6 @@ import json
 import os
 import pathlib
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
@@ -13,6 +12,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 FIGURES = ROOT / "build/lab-figures.json"
 OTHER = {"a": "b", "b": "a"}
+FAULT = "/run/lifeboat-fault"
 figures = {}
 # Without a disk: as many of them as memory allows.
 PLAIN = '''name = "{name}"
@@ -111,6 +111,15 @@ def clean(hypervisor):
     return all(on("a", "drbdadm", "dstate", resource).stdout.strip() == "UpToDate/UpToDate" for resource in "gph")
 
 
+def allow_faults():
+    """What stands in FAULT happens to the engines that lifeboatd starts, on either host."""
+    for host in "ab":
+        on(host, "sh", "-c", "mkdir -p /etc/systemd/system/lifeboatd.service.d; "
+           f"printf '[Service]\\nEnvironment=LIFEBOAT_FAULT={FAULT}\\n' > "
+           "/etc/systemd/system/lifeboatd.service.d/fault.conf; "
+           "systemctl daemon-reload; systemctl restart lifeboatd; sync")
+
+
 class Lab(unittest.TestCase):
     hypervisor = "stock"
     guest = ("g", "pvh", "10.77.0.50")  # started before the first test; None: each has its own
@@ -124,6 +133,14 @@ class Lab(unittest.TestCase):
         if cls.guest:
             cls.name, kind, cls.address = cls.guest
             lab("guest", "a", kind, "--start")
+
+    @classmethod
+    def boot(cls, words):
+        """The guest with words of its own on its kernel's command line."""
+        on("a", "drbdadm", "primary", cls.name)
+        on("a", "xl", "create", "-q", f"/etc/xen/{cls.name}.cfg",
+           f'extra="console=hvc0 quiet lab.name={cls.name} lab.addr={cls.address}/24 {words}"')
+        until("it serves", lambda: status(cls.address), 180)
 
     @classmethod
     def tearDownClass(cls):
