@@ -112,6 +112,8 @@ void vmm_drop_privileges(void);
 /* vmm_control.c */
 int vmm_control_add(struct vmm *vmm, int fd, enum conn_role role) WARN_UNUSED;
 void vmm_control_accept(struct vmm *vmm);
+/* What the guest printed goes to the consoles' readers as far as they take it; does not block. */
+void vmm_control_flush(struct vmm *vmm);
 void vmm_control_ready(struct vmm *vmm, struct vmm_conn *conn, short revents);
 int vmm_control_reply(struct vmm *vmm, int fd, int rc, const struct error *err) WARN_UNUSED;
 int vmm_control_listen(struct vmm *vmm, const char *name, struct error *err) WARN_UNUSED;

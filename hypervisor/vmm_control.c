@@ -147,6 +147,21 @@ void vmm_control_ready(struct vmm *vmm, struct vmm_conn *conn, short revents)
 		fd_close(&fds[0]);
 }
 
+void vmm_control_flush(struct vmm *vmm)
+{
+	for (unsigned i = 0; i < VMM_CONNS; i++) {
+		struct vmm_conn *c = &vmm->conn[i];
+		uint64_t before;
+
+		if (c->role != CONN_CONSOLE)
+			continue;
+		do {
+			before = c->console_pos;
+			console_output(vmm, c);
+		} while (c->console_pos != before);
+	}
+}
+
 int vmm_control_add(struct vmm *vmm, int fd, enum conn_role role)
 {
 	for (unsigned i = 0; i < VMM_CONNS; i++) {

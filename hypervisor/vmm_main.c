@@ -231,6 +231,7 @@ static void loop(struct vmm *vmm)
 static void end(struct vmm *vmm)
 {
 	vmm_process_kill(vmm);
+	vmm_control_flush(vmm);
 	vmm_net_close(vmm);
 	vmm_disk_close(vmm);
 	if (vmm->socket[0])

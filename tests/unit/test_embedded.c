@@ -73,19 +73,25 @@ static bool is_there(const struct config *cfg)
 	return hv->find("led", &dom, NULL) == 0;
 }
 
-/* Read the console until a line holds `text`; what follows it goes to `rest`. */
-static void await_console(const struct config *cfg, const char *text, char *rest, size_t size)
+static int open_console(const struct config *cfg)
 {
 	struct client_call call = {.op = VMM_CONSOLE, .fd_out = -1};
-	static char seen[1 << 20];
 	struct error err = ERROR_INIT;
 	struct vmm_reply reply;
 	int sock = client_connect(cfg->run_dir, "led", &err);
-	int64_t deadline = deadline_in(PATIENCE_MS);
-	size_t len = 0;
 
 	assert_true(sock >= 0);
 	check(client_request(sock, &call, &reply, NULL, NULL, &err), &err);
+	return sock;
+}
+
+/* Read an open console until a line holds `text`; what follows it goes to `rest`. */
+static void read_console(int sock, const char *text, char *rest, size_t size)
+{
+	static char seen[1 << 20];
+	int64_t deadline = deadline_in(PATIENCE_MS);
+	size_t len = 0;
+
 	for (;;) {
 		struct pollfd p = {.fd = sock, .events = POLLIN};
 		char *at = len ? strstr(seen, text) : NULL;
@@ -93,7 +99,7 @@ static void await_console(const struct config *cfg, const char *text, char *rest
 
 		if (at && strchr(at, '\n')) {
 			snprintf(rest, size, "%.*s", (int)strcspn(at, "\n"), at);
-			break;
+			return;
 		}
 		if (poll(&p, 1, deadline_poll_ms(deadline)) <= 0)
 			fail_msg("the console never said `%s'; it said: %s", text, seen);
@@ -103,6 +109,13 @@ static void await_console(const struct config *cfg, const char *text, char *rest
 		len += (size_t)n;
 		seen[len] = '\0';
 	}
+}
+
+static void await_console(const struct config *cfg, const char *text, char *rest, size_t size)
+{
+	int sock = open_console(cfg);
+
+	read_console(sock, text, rest, size);
 	fd_close(&sock);
 }
 
@@ -274,18 +287,12 @@ static void power_off(const struct config *cfg, char *line, size_t size)
 {
 	struct domain dom = find(cfg);
 	struct error err = ERROR_INIT;
-	struct client_call call = {.op = VMM_STATUS, .fd_out = -1};
-	struct vmm_reply reply;
-	int sock = client_connect(cfg->run_dir, "led", &err);
-	int64_t deadline = deadline_in(PATIENCE_MS);
+	int sock = open_console(cfg); /* before: who is gone cannot be asked */
 
-	/* Connected before: who is gone cannot be asked. */
-	check(client_request(sock, &call, &reply, NULL, NULL, &err), &err);
 	check(hv->shutdown(&dom, &err), &err);
-	await_console(cfg, "ledger: final tick", line, size);
+	read_console(sock, "ledger: final tick", line, size);
 	check(client_wait_gone(sock, &err), &err);
 	fd_close(&sock);
-	assert_true(clock_ms() < deadline);
 	assert_false(is_there(cfg));
 }
 
