@@ -42,4 +42,17 @@ struct wire {
  */
 int wire_handshake(struct wire *w, struct link_setup *setup, struct error *err) WARN_UNUSED;
 
+/*
+ * wire_turn.c: turn `p->in` over into `p->out`. 0, with nothing in `p->out` when nothing goes out
+ * for it, or a negative errno: then the link must end. Neither blocks.
+ */
+int wire_seal_record(struct wire *w, struct pump *p) WARN_UNUSED; /* of our engine: a frame */
+/* Of the peer: a record for our engine, after its MAC and its kind were checked. */
+int wire_open_frame(struct wire *w, struct pump *p) WARN_UNUSED;
+/* The word that the link is up; its length. */
+size_t wire_put_link_up(const struct wire *w, uint8_t *out);
+
+/* wire_relay.c: both directions until one of them ends. 0 when it was our engine; blocks. */
+int wire_relay(struct wire *w, struct error *err) WARN_UNUSED;
+
 #endif
