@@ -5,11 +5,9 @@ between the two real hosts. Afterwards, without an operator: one copy, whole, it
 LIFEBOAT_LAB_FAULTS=all   every fault at every step (some 40 minutes); by default each once, at the commit point;
                     rest  all but these
 """
-import json
 import os
-import subprocess
 
-from labtest import FAULT, HERE, OTHER, Lab, allow_faults, domains, figures, lab, on, status, until
+from labtest import FAULT, OTHER, Lab, all_settled, allow_faults, domains, figures, lab, on, status, until
 
 STEPS = [("source", "PREP"), ("source", "SUSPENDED"), ("source", "QUIESCED"), ("source", "CEDED"), ("source", "GONE"),
          ("destination", "BUILDING"), ("destination", "READY"), ("destination", "OWNER")]
@@ -34,9 +32,7 @@ class Faults(Lab):
         """A move whose engine on that side has stopped just after `state` was on disk. (the host, the client)"""
         host = self.at if side == "source" else OTHER[self.at]
         on(host, "sh", "-c", f"printf '{state}.3 stop' > {FAULT}")
-        client = subprocess.Popen([HERE / "lab", "run", self.at, "--", "migrate", "--quiet", self.name,
-                                   f"host{OTHER[self.at]}"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, text=True)
+        client = self.start_move("--quiet")
         until(f"{state} is reached on host {host}", lambda: client.poll() is not None or
               on(host, "test", "-e", FAULT, check=False).returncode != 0, 300)
         return host, client
@@ -67,7 +63,7 @@ class Faults(Lab):
         """Nothing is open in either journal; on the way there, never two that run."""
         where = [h for h in "ab" if self.name in domains(h)]
         self.assertLessEqual(len(where), 1, "two copies")
-        return all(e["settled"] for h in "ab" for e in json.loads(on(h, "migrate", "--json", "status").stdout))
+        return all_settled()
 
     def assert_recovers(self, fault, state, host):
         until("all is settled", self.is_settled, 180)

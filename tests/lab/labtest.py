@@ -111,6 +111,11 @@ def clean(hypervisor):
     return all(on("a", "drbdadm", "dstate", resource).stdout.strip() == "UpToDate/UpToDate" for resource in "gph")
 
 
+def all_settled():
+    """Nothing is open in either host's journal."""
+    return all(e["settled"] for host in "ab" for e in json.loads(on(host, "migrate", "--json", "status").stdout))
+
+
 def allow_faults():
     """What stands in FAULT happens to the engines that lifeboatd starts, on either host."""
     for host in "ab":
@@ -122,7 +127,8 @@ def allow_faults():
 
 class Lab(unittest.TestCase):
     hypervisor = "stock"
-    guest = ("g", "pvh", "10.77.0.50")  # started before the first test; None: each has its own
+    guest = ("g", "pvh", "10.77.0.50")  # None: each test has its own
+    starts = True  # before the first test
 
     @classmethod
     def setUpClass(cls):
@@ -131,8 +137,13 @@ class Lab(unittest.TestCase):
             lab("up", "--hypervisor", cls.hypervisor)
         cls.at = "a"
         if cls.guest:
-            cls.name, kind, cls.address = cls.guest
-            lab("guest", "a", kind, "--start")
+            cls.name, cls.kind, cls.address = cls.guest
+            if cls.starts:
+                cls.start()
+
+    @classmethod
+    def start(cls):
+        lab("guest", cls.at, cls.kind, "--start")
 
     @classmethod
     def boot(cls, words):
@@ -197,13 +208,22 @@ class Lab(unittest.TestCase):
             on(host, "drbdadm", "net-options", "--allow-two-primaries=no", self.name)
         return {"total_ms": round(total * 1000), "gap_ms": gap.result["longest_gap_ms"], "wire_bytes": wire.bytes}
 
-    def start_slow_move(self):
-        """A move over a link slow enough to be caught in the middle."""
+    def start_move(self, *args):
+        """A move that goes on while the test looks; waited for at the test's end."""
+        process = subprocess.Popen([HERE / "lab", "run", self.at, "--", "migrate", *args, self.name, f"host{OTHER[self.at]}"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(process.wait, 300)
+        return process
+
+    def slow_link(self):
+        """One slow enough for a move to be caught in the middle, until the test's end."""
         self.addCleanup(lab, "link", "rate", "unlimited")
         self.addCleanup(lab, "link", "up")
         lab("link", "rate", "20mbit")
-        process = subprocess.Popen([HERE / "lab", "run", self.at, "--", "migrate", self.name, f"host{OTHER[self.at]}"],
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def start_slow_move(self):
+        self.slow_link()
+        process = self.start_move()
         until("it is being built there", lambda: f"{self.name}--incoming" in domains(OTHER[self.at]))
         return process
 

@@ -4,9 +4,7 @@
 The guest is started by `xl create`, whose own monitor leaves at the first suspend. What happens inside is
 typed at the guest's console.
 """
-import json
-
-from labtest import FAULT, OTHER, Lab, allow_faults, domains, lab, on, status, until
+from labtest import FAULT, OTHER, Lab, all_settled, allow_faults, domains, lab, on, status, until
 
 CONFIG = "/etc/xen/g.cfg"
 CONSOLE = "/usr/lib/xen-4.17/bin/xenconsole"
@@ -14,16 +12,15 @@ MONITORS = "[x]l create|[l]ifeboat-monitor"
 
 
 class Monitor(Lab):
-    guest = None
+    starts = False
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
         allow_faults()
-        cls.name, cls.address = "g", "10.77.0.50"
         # So that a crash is told from a poweroff by what comes of it.
         on("a", "sed", "-i", 's/^on_crash.*/on_crash = "restart"/', CONFIG)
-        lab("guest", "a", "pvh", "--start")
+        cls.start()
 
     @classmethod
     def tearDownClass(cls):
@@ -86,6 +83,6 @@ class Monitor(Lab):
         self.assertEqual(domains(OTHER[self.at]), [])
         self.assertNotEqual(on(self.at, "xenstore-exists", f"/local/domain/{domid}", check=False).returncode, 0)
         self.assertEqual(on(self.at, "sh", "-c", f"ls /var/lib/xen | grep -e '-d[.]{domid}[.]' || true").stdout, "")
-        self.assertTrue(all(e["settled"] for h in "ab" for e in json.loads(on(h, "migrate", "--json", "status").stdout)))
+        self.assertTrue(all_settled())
         on(self.at, "drbdadm", "secondary", self.name)  # nothing holds its disk
         self.assert_window_closed(self.name)

@@ -4,9 +4,8 @@ hypervisor's own account, the scheduler's cap, the time-out. The guest writes mo
 """
 import json
 import re
-import subprocess
 
-from labtest import HERE, OTHER, Lab, domains, lab, on, until
+from labtest import OTHER, Lab, domains, on, until
 
 CAP = 90  # of one processor, set by somebody before lifeboat comes
 # On the host itself: an estimate is over in seconds, and a command from here takes one.
@@ -17,20 +16,13 @@ wait $!"""
 
 
 class Steer(Lab):
-    guest = None
+    starts = False
 
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.name, cls.address = "g", "10.77.0.50"
         cls.boot("lab.proof.mib=64 lab.proof.rate=2000 lab.proof.verify=64")
         on("a", "xl", "sched-credit2", "-d", cls.name, "-c", CAP)
-
-    def start(self, *args):
-        process = subprocess.Popen([HERE / "lab", "run", self.at, "--", "migrate", *args, self.name, f"host{OTHER[self.at]}"],
-                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.addCleanup(process.wait, 300)
-        return process
 
     def assert_fails(self, process, pattern):
         out, err = process.communicate(timeout=300)
@@ -74,9 +66,8 @@ class Steer(Lab):
 
     def slowed(self):
         """A move that cannot converge, once it has taken some of the guest's processor."""
-        self.addCleanup(lab, "link", "rate", "unlimited")
-        lab("link", "rate", "20mbit")
-        process = self.start("--max-downtime", "1", "--on-no-converge", "throttle")
+        self.slow_link()
+        process = self.start_move("--max-downtime", "1", "--on-no-converge", "throttle")
         until("it is slowed", lambda: process.poll() is not None or self.cap() < CAP, 240)
         self.assertTrue(self.log_dirty())
         return process
@@ -94,7 +85,6 @@ class Steer(Lab):
         self.assert_untouched()
 
     def test_05_not_in_time(self):
-        self.addCleanup(lab, "link", "rate", "unlimited")
-        lab("link", "rate", "20mbit")
-        self.assert_fails(self.start("--timeout", "10"), rf"not handed over within 10 s \(--timeout\); {self.name} runs on here")
+        self.slow_link()
+        self.assert_fails(self.start_move("--timeout", "10"), rf"not handed over within 10 s \(--timeout\); {self.name} runs on here")
         self.assert_untouched()
