@@ -158,11 +158,11 @@ static void encode_page(struct codec *c, uint64_t pfn, const uint8_t *page,
 	}
 	if (encode_change(c, pfn, page, desc, bodies))
 		return;
-	if (worth_keeping(c, pfn)) {
+	if (!c->raw && worth_keeping(c, pfn)) {
 		keep(c, pfn, page);
 		flags = CODEC_KEEP;
 	}
-	len = pack(page, bodies, LZ4_WORTH);
+	len = c->raw ? 0 : pack(page, bodies, LZ4_WORTH);
 	if (len) {
 		put_descriptor(desc, PAGE_KIND_LZ4, flags, len);
 		return;

@@ -38,6 +38,7 @@ struct codec {
 	uint8_t *pages;
 	uint32_t *used; /* sender: the round in which a place was last of use */
 	uint32_t round; /* sender */
+	bool raw;	/* sender: for now, neither compress whole pages nor keep versions anew */
 };
 
 void codec_dispose(struct codec *c);

@@ -149,7 +149,12 @@ static int measure_link(struct estimate *e)
 
 	if (!e->all.nr)
 		fill_noise(&e->all);
-	rc = send_sample(e, &e->all, 1, &ms);
+	/* Said once, a limit has every page compressed (adapt.h), also in the pause without it. */
+	rc = s->wish.bwlimit ? send_pace(s, s->wish.bwlimit) : 0;
+	if (!rc && s->wish.bwlimit)
+		rc = send_pace(s, 0);
+	if (!rc)
+		rc = send_sample(e, &e->all, 1, &ms);
 	if (!rc)
 		rc = send_sample(e, &e->all, 1, &ms); /* the first one found everything cold */
 	if (rc)

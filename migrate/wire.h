@@ -3,6 +3,7 @@
 #ifndef MIGRATE_WIRE_H
 #define MIGRATE_WIRE_H
 
+#include "migrate/adapt.h"
 #include "migrate/channel.h"
 #include "migrate/codec.h"
 #include "migrate/lane.h"
@@ -16,10 +17,12 @@ struct pump {
 	size_t have, need;
 	uint8_t *out;
 	size_t out_len, out_done;
-	size_t unit_head; /* bytes that announce a unit's length */
-	bool ended;	  /* nothing more will come */
-	struct pace pace; /* how fast `out` may leave */
-	bool blocked;	  /* a unit is complete, but the lane has no free slot for it */
+	size_t unit_head;  /* bytes that announce a unit's length */
+	bool ended;	   /* nothing more will come */
+	struct pace pace;  /* how fast `out` may leave */
+	bool blocked;	   /* a unit is complete, but the lane has no free slot for it */
+	int64_t held_ns;   /* since when the rest of `out` may not leave; 0 = it may */
+	int64_t waited_ns; /* that `out` was held so far */
 };
 
 struct wire {
@@ -31,6 +34,7 @@ struct wire {
 	bool up; /* the peer's first frame was good and the engine knows */
 	uint64_t bytes_out, bytes_in;
 	struct codec codec; /* of the direction in which pages go */
+	struct adapt adapt; /* source */
 	struct lane lane;
 	int lane_fds[LANE_FDS]; /* come, but not announced yet; -1 = none */
 	struct pump outbound, inbound;

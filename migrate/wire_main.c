@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sodium.h>
@@ -69,6 +70,18 @@ static void peer_address(char out[static 64])
 		getnameinfo((struct sockaddr *)&sa, len, out, 64, NULL, 0, NI_NUMERICHOST);
 }
 
+/*
+ * What waits in the kernel says whether the link is full (adapt.h); and what it holds, the guest's
+ * last pages would have to wait for.
+ */
+static void keep_little_unsent(void)
+{
+	int bytes = ADAPT_UNSENT_BYTES;
+
+	if (setsockopt(WIRE_FD_NET, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes)) < 0)
+		log_debug("cannot bound what is unsent: %s", strerror(errno));
+}
+
 static int wire_init(struct wire *w, struct link_setup *setup, struct error *err)
 {
 	struct record rec;
@@ -96,6 +109,7 @@ static int wire_init(struct wire *w, struct link_setup *setup, struct error *err
 		return error_set(err, -ENOTSUP, "Install OpenSSL 3 with its default provider",
 			"the system's cryptographic library lacks a cipher");
 	peer_address(w->address);
+	keep_little_unsent();
 	return priv_confine(setup->user, err);
 }
 

@@ -69,15 +69,20 @@ static int pump_fill(struct wire *w, struct pump *p)
 
 static int pump_drain(struct pump *p)
 {
+	if (p->held_ns)
+		p->waited_ns += clock_ns() - p->held_ns;
+	p->held_ns = 0;
 	while (p->out_done < p->out_len) {
 		size_t len = pace_allow(&p->pace, p->out_len - p->out_done, clock_ns());
 		ssize_t n;
 
-		if (!len)
+		n = len ? send(p->to, p->out + p->out_done, len, MSG_NOSIGNAL) : 0;
+		if (!len || (n < 0 && errno == EAGAIN)) {
+			p->held_ns = clock_ns();
 			return 0;
-		n = send(p->to, p->out + p->out_done, len, MSG_NOSIGNAL);
+		}
 		if (n < 0)
-			return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+			return errno == EINTR ? 0 : -errno;
 		pace_spent(&p->pace, (size_t)n);
 		p->out_done += (size_t)n;
 	}
@@ -111,6 +116,9 @@ static int pump_run(struct wire *w, struct pump *p, int (*turn)(struct wire *, s
 			rc = pump_drain(p);
 			if (rc || p->out_len)
 				return rc;
+			if (p == &w->outbound)
+				adapt_end(&w->adapt, p->waited_ns, clock_ns());
+			p->waited_ns = 0;
 		}
 		rc = pump_fill(w, p);
 		if (rc <= 0 || !slot_ready(w, p))

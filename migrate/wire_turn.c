@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What lifeboat-wire makes of a record of its engine, and of a frame of the peer. */
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,13 +41,14 @@ static void swallow(struct pump *p)
 }
 
 /* From the next frame on. */
-static int set_pace(struct pump *p, const struct record *rec)
+static int set_pace(struct wire *w, struct pump *p, const struct record *rec)
 {
 	uint64_t bytes_per_s;
 
 	if (!record_get_pace(rec, &bytes_per_s))
 		return -EPROTO;
 	pace_set(&p->pace, bytes_per_s, clock_ns());
+	w->adapt.bytes_are_dear |= bytes_per_s != 0;
 	swallow(p);
 	return 0;
 }
@@ -64,6 +66,14 @@ static int take_lane(struct wire *w, struct pump *p, const struct record *rec)
 	return rc ? -EPROTO : 0;
 }
 
+/* It has said the next thing already. */
+static bool engine_waits(void)
+{
+	struct pollfd p = {.fd = WIRE_FD_ENGINE, .events = POLLIN};
+
+	return poll(&p, 1, 0) > 0;
+}
+
 /* The plaintext of a PAGES frame, where it will be sealed. Its length, or 0. */
 static size_t encode_pages(struct wire *w, const struct record *rec, uint8_t *plain)
 {
@@ -75,6 +85,8 @@ static size_t encode_pages(struct wire *w, const struct record *rec, uint8_t *pl
 		return 0;
 	if (slot)
 		batch.data = lane_slot(&w->lane);
+	w->codec.raw =
+		adapt_begin(&w->adapt, batch.nr_data, engine_waits(), clock_ns()) == ADAPT_RAW;
 	body = codec_encode(&w->codec, &batch, plain + RECORD_HEADER_LEN, RECORD_BODY_MAX);
 	if (!body)
 		return 0;
@@ -93,7 +105,7 @@ int wire_seal_record(struct wire *w, struct pump *p)
 	if (!record_header_get(p->in, &rec.type, &rec.len))
 		return -EPROTO;
 	if (rec.type == RECORD_PACE)
-		return set_pace(p, &rec);
+		return set_pace(w, p, &rec);
 	if (rec.type == RECORD_LANE)
 		return take_lane(w, p, &rec);
 	if (!record_allowed_from(w->role, rec.type) &&

@@ -391,6 +391,7 @@ static void test_rounds(void **state)
 	for (unsigned round = 0; round < 12; round++) {
 		for (unsigned batches = 0; batches < 8; batches++) {
 			batch = (struct page_batch){.nr = 100, .nr_data = 100, .data = data};
+			sender.raw = batches % 3 == 0;
 			for (uint32_t i = 0; i < 100; i++) {
 				uint32_t n = test_random_below(&random, PAGES);
 
@@ -439,6 +440,30 @@ static void test_delta_is_small(void **state)
 	memset(page, 0, sizeof(page));
 	one_page(page);
 	assert_int_equal(codec_encode(&sender, &batch, wire, sizeof(wire)), 20);
+}
+
+/* In a hurry nothing is compressed and nothing kept anew, but what is kept already is of use. */
+static void test_raw(void **state)
+{
+	uint8_t page[PAGE_BYTES];
+
+	(void)state;
+	memset(page, 7, sizeof(page));
+	one_page(page);
+	codec_round(&sender);
+	sender.raw = true;
+	assert_int_equal(codec_encode(&sender, &batch, wire, sizeof(wire)), 20 + PAGE_BYTES);
+	assert_memory_equal(wire + 16, "\2\0\0\x10", 4);
+	assert_null(sender.kept);
+	sender.raw = false;
+	assert_true(codec_encode(&sender, &batch, wire, sizeof(wire)) < 100);
+	sender.raw = true;
+	assert_int_equal(codec_encode(&sender, &batch, wire, sizeof(wire)), 20);
+	assert_int_equal(wire[16], PAGE_KIND_SAME);
+	page[5] = 8;
+	one_page(page);
+	assert_true(codec_encode(&sender, &batch, wire, sizeof(wire)) < 100);
+	assert_int_equal(wire[16], PAGE_KIND_DELTA);
 }
 
 /* A sender that speaks of a version which is not kept. */
@@ -564,6 +589,7 @@ int main(void)
 		cmocka_unit_test_setup(test_worth_trying, fresh),
 		cmocka_unit_test_setup(test_rounds, fresh),
 		cmocka_unit_test_setup(test_delta_is_small, fresh),
+		cmocka_unit_test_setup(test_raw, fresh),
 		cmocka_unit_test_setup(test_lies_about_versions, fresh),
 	};
 

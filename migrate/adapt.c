@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "migrate/adapt.h"
+
+#define TELLING_PAGES 64u /* a smaller batch says little about what a page costs */
+#define TRIES	      2u  /* before a way is known: the first one finds everything cold */
+
+/* For a quarter of its time or more: with more bytes it would be longer. */
+static bool waits(const struct adapt_cost *cost)
+{
+	return cost->waited_ns * 4 > cost->page_ns;
+}
+
+static bool is_known(const struct adapt_cost *cost)
+{
+	return cost->tries >= TRIES || waits(cost);
+}
+
+/* By an eighth at least: bytes are worth something, too. */
+static bool raw_is_faster(const struct adapt *a)
+{
+	return a->cost[ADAPT_RAW].page_ns * 8 < a->cost[ADAPT_COMPRESS].page_ns * 7;
+}
+
+static enum adapt_way choose(struct adapt *a, bool engine_waits)
+{
+	bool raw = raw_is_faster(a);
+
+	if (a->bytes_are_dear || !engine_waits || !is_known(&a->cost[ADAPT_COMPRESS]) ||
+		waits(&a->cost[ADAPT_COMPRESS]))
+		return ADAPT_COMPRESS;
+	if (!is_known(&a->cost[ADAPT_RAW]))
+		return ADAPT_RAW;
+	if (++a->since_retry >= ADAPT_RETRY) {
+		a->since_retry = 0;
+		raw = !raw;
+	}
+	return raw ? ADAPT_RAW : ADAPT_COMPRESS;
+}
+
+enum adapt_way adapt_begin(struct adapt *a, uint32_t pages, bool engine_waits, int64_t now_ns)
+{
+	a->way = choose(a, engine_waits);
+	a->pages = pages;
+	a->began_ns = now_ns;
+	return a->way;
+}
+
+static void learn(struct adapt_cost *cost, int64_t page_ns, int64_t waited_ns)
+{
+	if (cost->tries < TRIES) {
+		cost->tries++;
+	} else {
+		page_ns = (page_ns + cost->page_ns) / 2;
+		waited_ns = (waited_ns + cost->waited_ns) / 2;
+	}
+	cost->page_ns = page_ns;
+	cost->waited_ns = waited_ns;
+}
+
+void adapt_end(struct adapt *a, int64_t waited_ns, int64_t now_ns)
+{
+	if (a->pages >= TELLING_PAGES)
+		learn(&a->cost[a->way], (now_ns - a->began_ns) / a->pages, waited_ns / a->pages);
+	a->pages = 0;
+}
