@@ -4,8 +4,8 @@
  *
  * Compressing saves bytes and costs time. When what is compressed has to wait for the link, bytes
  * are all that counts; when the engine is slower than we are, the time is there anyway. Only
- * between a faster link and a faster engine is it a question, and then the way is taken that gets
- * a page out in less time, by what the last batches took from their encoding until they had left.
+ * between a faster link and a faster engine is it a question, and then pages go raw if that is
+ * twice as fast, by what the last batches took from their encoding until they had left.
  * The other way is tried now and then, because contents and links change.
  */
 #ifndef MIGRATE_ADAPT_H

@@ -42,8 +42,8 @@ struct receive {
 	struct join join;     /* where links may come; closed when they may not any more */
 	int64_t lost;	      /* stream 0 is, until then another link may come; 0 = it stands */
 	struct verify verify; /* of what the domain was built from */
-	uint8_t *scratch;     /* of an estimate, TRIAL_PAGES_MAX */
-	uint32_t tried;	      /* of them */
+	int scratch;	      /* memory for an estimate's pages; -1 = none yet */
+	uint32_t tried;	      /* pages in it */
 	struct findings found;
 	bool offered;		    /* what began it was an OFFER */
 	struct addresses addresses; /* the guest's, as the source learned them */

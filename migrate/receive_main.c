@@ -7,8 +7,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -84,26 +85,34 @@ static int on_pages(struct receive *r)
 
 /*
  * For an estimate: as many pages as a domain of this host would get, into fresh memory, as it
- * would, and all of that goes with this process.
+ * would, and all of that goes with this process. By a system call, since that is how a domain gets
+ * them: touching new memory page by page can cost many times as much.
  */
+static int keep_trial_pages(struct receive *r, const struct page_batch *batch)
+{
+	size_t len = (size_t)batch->nr_data * PAGE_BYTES;
+
+	if (r->scratch < 0)
+		r->scratch = memfd_create("lifeboat-trial", MFD_CLOEXEC);
+	if (r->scratch < 0 ||
+		pwrite(r->scratch, batch->data, len, (off_t)r->tried * PAGE_BYTES) != (ssize_t)len)
+		return error_set(&r->err, -ENOMEM, NULL, "no memory for an estimate");
+	r->tried += batch->nr_data;
+	return 0;
+}
+
 static int on_trial_pages(struct receive *r)
 {
 	struct stream *s = &r->stream[r->at];
 	struct page_batch batch;
-	size_t len;
 
 	if (link_get_pages(&r->rec, &s->lane, &batch))
 		return error_set(&r->err, -EPROTO, NULL, "lifeboat-wire passed a bad page batch");
 	if (batch.nr_data > TRIAL_PAGES_MAX - r->tried)
 		return error_set(
 			&r->err, -EPROTO, NULL, "%s sent more to try than it may", r->peer);
-	len = (size_t)batch.nr_data * PAGE_BYTES;
-	if (!r->scratch)
-		r->scratch = malloc((size_t)TRIAL_PAGES_MAX * PAGE_BYTES);
-	if (!r->scratch)
-		return error_set(&r->err, -ENOMEM, NULL, "no memory for an estimate");
-	memcpy(r->scratch + (size_t)r->tried * PAGE_BYTES, batch.data, len);
-	r->tried += batch.nr_data;
+	if (keep_trial_pages(r, &batch))
+		return r->err.rc;
 	s->pages += page_batch_contents(&batch);
 	/* Of pages that are numbered as they come, which is no more than may come. */
 	for (uint32_t i = 0; i < batch.nr; i++)
@@ -318,7 +327,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	r.peer = argv[1];
-	r.verdict = -1;
+	r.verdict = r.scratch = -1;
 	destination_init(&r.dst, &r.cfg, WIRE_FD);
 	receive_streams_init(&r);
 	rc = record_init(&r.rec);
@@ -335,7 +344,7 @@ int main(int argc, char **argv)
 	 */
 	if (r.phase == PHASE_WAITING && r.offered)
 		rc = 0;
-	free(r.scratch);
+	fd_close(&r.scratch);
 	verify_dispose(&r.verify);
 	receive_streams_dispose(&r);
 	destination_dispose(&r.dst);
