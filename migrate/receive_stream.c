@@ -40,13 +40,23 @@ void receive_streams_dispose(struct receive *r)
 	lane_dispose(&r->stream[0].lane);
 }
 
+/* A link may be lost at any time, also while it begins: the next that is read of it says so. */
+static void leave_to_hearing(
+	const struct receive *r, const struct stream *s, const char *what, int rc)
+{
+	log_debug("%s: stream %td: %s: %s", r->dst.name, s - r->stream, what, strerror(-rc));
+}
+
 static int share_lane(struct receive *r, struct stream *s)
 {
 	int rc = lane_create(&s->lane, DESTINATION_SLOTS);
 
-	if (rc == 0)
-		rc = lane_pass(&s->lane, s->sock, deadline_in(SAY_MS));
-	return rc ? error_sys(&r->err, rc, NULL, "cannot share memory with lifeboat-wire") : 0;
+	if (rc)
+		return error_sys(&r->err, rc, NULL, "no memory to share with lifeboat-wire");
+	rc = lane_pass(&s->lane, s->sock, deadline_in(SAY_MS));
+	if (rc)
+		leave_to_hearing(r, s, "no lane", rc);
+	return 0;
 }
 
 int receive_streams_begin(struct receive *r)
@@ -59,13 +69,14 @@ int receive_streams_begin(struct receive *r)
 }
 
 /* What may be lost with the link: the source asks for it when it comes back. */
-static int say_applied(struct receive *r, struct stream *s, enum record_type type)
+static void say_applied(const struct receive *r, const struct stream *s, enum record_type type)
 {
 	uint8_t body[16];
 	int rc = record_write(s->sock, type, body,
 		record_put_applied(body, sizeof(body), s->applied), deadline_in(SAY_MS));
 
-	return rc ? error_sys(&r->err, rc, NULL, "%s could not be answered", r->peer) : 0;
+	if (rc)
+		leave_to_hearing(r, s, record_type_name(type), rc);
 }
 
 /* Counted on both hosts: what is applied is not said again. */
@@ -77,10 +88,7 @@ void receive_applied(struct receive *r, uint32_t type)
 	if (s->sock < 0 || (type == RECORD_PAGES && r->phase == PHASE_BUILDING &&
 				   s->applied % WINDOW_SAY_EVERY))
 		return;
-	if (say_applied(r, s, RECORD_APPLIED)) {
-		log_debug("%s", r->err.what);
-		r->err = ERROR_INIT; /* the next that is read says what became of the link */
-	}
+	say_applied(r, s, RECORD_APPLIED);
 }
 
 /* Stream 0 keeps its descriptor, which others know. */
@@ -110,9 +118,8 @@ static int join_stream(struct receive *r, unsigned number, int link)
 
 	if (rc)
 		return error_sys(&r->err, rc, NULL, "no descriptor for a link");
-	rc = say_applied(r, s, RECORD_JOINED);
-	if (rc == 0)
-		rc = share_lane(r, s);
+	say_applied(r, s, RECORD_JOINED);
+	rc = share_lane(r, s);
 	if (s->began)
 		log_info("%s: %s came back on another link, after %llu records", r->dst.name,
 			r->peer, (unsigned long long)s->applied);

@@ -238,9 +238,9 @@ class Relay:
                     self.sent[source] = self.sent.get(source, 0) + len(data)
                     if self.slow:
                         time.sleep(0.02)
-                    if self.limit is not None and len(self.seen) >= self.limit:
-                        self.cut()
                 target.sendall(data)
+                if remember and self.limit is not None and len(self.seen) >= self.limit:
+                    self.cut()
         except OSError:
             pass
         for s in (source, target):
@@ -258,9 +258,10 @@ class Relay:
             except OSError:
                 pass
 
-    def mend(self):
-        self.up = True
+    def mend(self, limit=None):
         self.seen.clear()
+        self.limit = limit
+        self.up = True
 
     def close(self):
         self.cut()

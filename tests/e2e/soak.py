@@ -34,6 +34,7 @@ STATES = ["NONE", "PREP", "SUSPENDED", "QUIESCED", "CEDED", "GONE", "ABORTED", "
           "KEPT", "CLAIMED"]
 SETTLE_S = 120  # an operator would have lost patience
 STREAM_BYTES = 12_000_000
+HANDSHAKE_BYTES = 600  # and what asks for the place of a link that was lost
 
 
 def points(table):
@@ -250,14 +251,22 @@ class Pair:
                 cut -= hit
                 self.cut_links()
             self.signal(stopped, signal.SIGCONT)
-            for relay in self.relays.values():
-                if not relay.up:
-                    relay.mend()
+            self.mend_links()
             if time.monotonic() > end:
                 self.figures.operator_needed += 1
                 raise Failure("a move does not end")
         for m in moves:
             m.communicate()
+
+    def mend_links(self):
+        """Who comes back may be cut again at once, in its handshake or just behind it."""
+        for relay in self.relays.values():
+            if relay.up:
+                continue
+            again = self.rng.random() < 0.3
+            relay.mend(self.rng.randrange(1, HANDSHAKE_BYTES) if again else None)
+            if again:
+                self.figures.fault("cut again")
 
     def count_steps(self, armed):
         for path, action, point in armed:

@@ -72,12 +72,24 @@ class Streams(Case):
         move = self.a.popen("migrate", "--json", "--streams", "3", "ledger", "hostb")
         for _ in range(3):
             harness.wait_until("it is cut", lambda: not self.relay.up or move.poll() is not None)
-            self.relay.mend()
-            self.relay.limit = rng.randrange(2_000_000, 8_000_000)
+            self.relay.mend(rng.randrange(2_000_000, 8_000_000))
         self.relay.limit = None
         out, err = move.communicate(timeout=90)
         self.assertEqual(move.returncode, 0, out + err)
         self.assertGreaterEqual(self.assert_moved(out)["rejoins"], 3)
+
+    def test_cut_while_it_comes_back(self):
+        """Within its handshake, behind what asks for the place of the one that was lost, and behind the answer."""
+        self.relay.limit = 4_000_000
+        move = self.a.popen("migrate", "--json", "--streams", "1", "ledger", "hostb")
+        for limit in range(60, 500, 40):
+            harness.wait_until("it is cut", lambda: not self.relay.up or move.poll() is not None)
+            self.relay.mend(limit)
+        harness.wait_until("it is cut", lambda: not self.relay.up or move.poll() is not None)
+        self.relay.mend()
+        out, err = move.communicate(timeout=90)
+        self.assertEqual(move.returncode, 0, out + err)
+        self.assertGreaterEqual(self.assert_moved(out)["rejoins"], 1)
 
     def test_one_wire_is_killed(self):
         """The others go on, and so does the move."""
