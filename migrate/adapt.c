@@ -3,6 +3,7 @@
 
 #define TELLING_PAGES 64u /* a smaller batch says little about what a page costs */
 #define TRIES	      2u  /* before a way is known: the first one finds everything cold */
+#define RETRY	      32u /* batches until the other way is tried again */
 
 /* For a quarter of its time or more: with more bytes it would be longer. */
 static bool waits(const struct adapt_cost *cost)
@@ -12,7 +13,7 @@ static bool waits(const struct adapt_cost *cost)
 
 static bool is_known(const struct adapt_cost *cost)
 {
-	return cost->tries >= TRIES || waits(cost);
+	return cost->tries >= TRIES;
 }
 
 /* Twice as fast: bytes are worth something, too, to whoever else uses the link. */
@@ -28,9 +29,9 @@ static enum adapt_way choose(struct adapt *a, bool engine_waits)
 	if (a->bytes_are_dear || !engine_waits || !is_known(&a->cost[ADAPT_COMPRESS]) ||
 		waits(&a->cost[ADAPT_COMPRESS]))
 		return ADAPT_COMPRESS;
-	if (!is_known(&a->cost[ADAPT_RAW]))
+	if (!is_known(&a->cost[ADAPT_RAW]) && !waits(&a->cost[ADAPT_RAW]))
 		return ADAPT_RAW;
-	if (++a->since_retry >= ADAPT_RETRY) {
+	if (++a->since_retry >= RETRY) {
 		a->since_retry = 0;
 		raw = !raw;
 	}

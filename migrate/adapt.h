@@ -16,7 +16,6 @@
 
 /* What the kernel may hold of a link without having sent it. More, and no frame seems to wait. */
 #define ADAPT_UNSENT_BYTES (256 << 10)
-#define ADAPT_RETRY	   32u /* batches until the other way is tried again */
 
 enum adapt_way { ADAPT_COMPRESS, ADAPT_RAW, ADAPT_WAYS };
 

@@ -141,6 +141,14 @@ static void fill_noise(struct sample *sample)
 	randombytes_buf(sample->data, (size_t)sample->nr * PAGE_BYTES);
 }
 
+/* Said once, a limit has every page compressed (adapt.h), also in the pause without it. */
+static int say_limit(struct send *s)
+{
+	int rc = send_pace(s, s->wish.bwlimit);
+
+	return rc ? rc : send_pace(s, 0);
+}
+
 static int measure_link(struct estimate *e)
 {
 	struct send *s = e->s;
@@ -149,10 +157,7 @@ static int measure_link(struct estimate *e)
 
 	if (!e->all.nr)
 		fill_noise(&e->all);
-	/* Said once, a limit has every page compressed (adapt.h), also in the pause without it. */
-	rc = s->wish.bwlimit ? send_pace(s, s->wish.bwlimit) : 0;
-	if (!rc && s->wish.bwlimit)
-		rc = send_pace(s, 0);
+	rc = s->wish.bwlimit ? say_limit(s) : 0;
 	if (!rc)
 		rc = send_sample(e, &e->all, 1, &ms);
 	if (!rc)

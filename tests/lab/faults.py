@@ -69,7 +69,8 @@ class Faults(Lab):
         until("all is settled", self.is_settled, 180)
         if fault == "power" and state in DIES_WITH_IT:
             self.assertEqual(domains("a") + domains("b"), [])
-            lab("guest", host, "pvh", "--start")
+            type(self).at = host
+            self.start()
         type(self).at = until("one copy", lambda: [h for h in "ab" if self.name in domains(h)], 30)[0]
         self.wait_for_drbd()
         self.assert_window_closed(self.name)
