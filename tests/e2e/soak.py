@@ -164,8 +164,7 @@ class Pair:
 
     def cut_in_stream(self):
         relay = self.relays[self.rng.choice(self.hosts).name]
-        relay.seen.clear()
-        relay.limit = self.rng.randrange(1, STREAM_BYTES)
+        relay.mend(self.rng.randrange(1, STREAM_BYTES))
         self.figures.fault("cut in the stream")
 
     def kill_daemon(self):

@@ -118,14 +118,14 @@ class Faults(unittest.TestCase):
         for run in range(runs):
             source, destination = self.sides()
             relay = self.relays[source.name]
-            relay.mend()
-            relay.limit = rng.randrange(1, 25_000_000)
-            with self.subTest(run=run, limit=relay.limit):
+            limit = rng.randrange(1, 25_000_000)
+            relay.mend(limit)
+            with self.subTest(run=run, limit=limit):
                 move = source.popen("migrate", "--quiet", "ledger", destination.name)
                 harness.wait_until("cut or moved", lambda: not relay.up or move.poll() is not None, 60)
                 relay.mend()
                 move.communicate(timeout=120)
-                self.assert_settles(f"cut after {relay.limit} bytes")
+                self.assert_settles(f"cut after {limit} bytes")
 
     def test_both_daemons_die_with_it(self):
         for point in ("CEDED.2", "CEDED.3"):

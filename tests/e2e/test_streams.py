@@ -35,6 +35,10 @@ class Case(unittest.TestCase):
         self.assertEqual(harness.wait_ticks(self.b, "ledger")["faults"], 0)
         return summary
 
+    def mend_when_cut(self, move, limit=None):
+        harness.wait_until("it is cut", lambda: not self.relay.up or move.poll() is not None)
+        self.relay.mend(limit)
+
     def start_slowly(self):
         """A move with pages on each of three links."""
         self.relay.slow = True
@@ -71,8 +75,7 @@ class Streams(Case):
         self.relay.limit = rng.randrange(2_000_000, 12_000_000)
         move = self.a.popen("migrate", "--json", "--streams", "3", "ledger", "hostb")
         for _ in range(3):
-            harness.wait_until("it is cut", lambda: not self.relay.up or move.poll() is not None)
-            self.relay.mend(rng.randrange(2_000_000, 8_000_000))
+            self.mend_when_cut(move, rng.randrange(2_000_000, 8_000_000))
         self.relay.limit = None
         out, err = move.communicate(timeout=90)
         self.assertEqual(move.returncode, 0, out + err)
@@ -82,11 +85,8 @@ class Streams(Case):
         """Within its handshake, behind what asks for the place of the one that was lost, and behind the answer."""
         self.relay.limit = 4_000_000
         move = self.a.popen("migrate", "--json", "--streams", "1", "ledger", "hostb")
-        for limit in range(60, 500, 40):
-            harness.wait_until("it is cut", lambda: not self.relay.up or move.poll() is not None)
-            self.relay.mend(limit)
-        harness.wait_until("it is cut", lambda: not self.relay.up or move.poll() is not None)
-        self.relay.mend()
+        for limit in (*range(60, 500, 40), None):
+            self.mend_when_cut(move, limit)
         out, err = move.communicate(timeout=90)
         self.assertEqual(move.returncode, 0, out + err)
         self.assertGreaterEqual(self.assert_moved(out)["rejoins"], 1)
