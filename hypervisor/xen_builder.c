@@ -3,30 +3,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libxl.h>
-#include <libxl_utils.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "hypervisor/xen_config.h"
 #include "hypervisor/xen_host.h"
-#include "hypervisor/xen_hotplug.h"
-#include "hypervisor/xen_log.h"
 
 #define PIPE_BYTES     (1 << 20)
 #define STREAM_VERSION 2 /* libxl's default is 1, its format of before 2014 */
-#define NO_DOMID       (~0u)
 
 /* The child's side. */
 
-static int build(const char *json, const char *name, int image, uint32_t *domid, struct error *err)
+static int build(libxl_domain_config *cfg, int image, uint32_t *domid, struct error *err)
 {
 	libxl_domain_restore_params params;
-	libxl_domain_config cfg;
 	libxl_ctx *ctx;
 	int rc = xen_host_open(&ctx, err);
 
@@ -34,44 +26,29 @@ static int build(const char *json, const char *name, int image, uint32_t *domid,
 		return rc;
 	libxl_domain_restore_params_init(&params);
 	params.stream_version = STREAM_VERSION;
-	rc = xen_config_offered(ctx, json, &cfg, err);
+	rc = libxl_domain_create_restore(ctx, cfg, domid, image, -1, &params, NULL, NULL);
 	if (rc)
-		goto out;
-	free(cfg.c_info.name);
-	cfg.c_info.name = strdup(name);
-	cfg.c_info.domid = NO_DOMID; /* the source's means nothing here */
-	if (xen_hotplug_program())
-		xen_hotplug_use(&cfg, xen_hotplug_program());
-	if (!cfg.c_info.name) {
-		rc = error_set(err, -ENOMEM, NULL, "no memory to build %s", name);
-		goto out;
-	}
-	xen_log_clear();
-	rc = libxl_domain_create_restore(ctx, &cfg, domid, image, -1, &params, NULL, NULL);
-	if (rc)
-		rc = xen_host_error(err, rc, NULL, "libxl could not build %s", name);
-out:
-	libxl_domain_config_dispose(&cfg);
+		rc = xen_host_error(err, rc, NULL, "libxl could not build %s", cfg->c_info.name);
 	libxl_domain_restore_params_dispose(&params);
 	return rc;
 }
 
-static void builder_main(const char *json, const char *name, int image, int report_fd)
+static void builder_main(libxl_domain_config *cfg, int image, int report_fd)
 {
 	struct error err = ERROR_INIT;
-	struct xen_builder_report report = {.domid = NO_DOMID};
+	struct xen_builder_report report = {.domid = XEN_NO_DOMID};
 
-	report.rc = build(json, name, image, &report.domid, &err);
+	report.rc = build(cfg, image, &report.domid, &err);
 	memcpy(report.text, err.what, sizeof(report.text));
 	report.text[sizeof(report.text) - 1] = '\0';
 	if (io_write_all(report_fd, &report, sizeof(report), DEADLINE_NEVER))
-		log_debug("%s was built unseen", name);
+		log_debug("%s was built unseen", cfg->c_info.name);
 	_exit(report.rc ? 1 : 0);
 }
 
 /* The parent's side. */
 
-int xen_builder_start(struct xen_builder *b, const char *json, const char *name, struct error *err)
+int xen_builder_start(struct xen_builder *b, libxl_domain_config *cfg, struct error *err)
 {
 	int image[2] = {-1, -1}, report[2] = {-1, -1};
 	int rc;
@@ -85,7 +62,7 @@ int xen_builder_start(struct xen_builder *b, const char *json, const char *name,
 		log_debug("the pipe stays small: %s", strerror(errno));
 	b->pid = xen_host_fork("lifeboat-build", (const int[]){image[0], report[1]}, 2);
 	if (b->pid == 0)
-		builder_main(json, name, image[0], report[1]);
+		builder_main(cfg, image[0], report[1]);
 	if (b->pid < 0) {
 		rc = error_sys(err, b->pid, NULL, "cannot fork");
 		goto out;
@@ -129,11 +106,11 @@ int xen_builder_write(void *builder, struct iovec *iov, size_t nr)
 
 void xen_builder_end(struct xen_builder *b, struct xen_builder_report *report)
 {
-	*report = (struct xen_builder_report){.rc = -EIO, .domid = NO_DOMID};
+	*report = (struct xen_builder_report){.rc = -EIO, .domid = XEN_NO_DOMID};
 	fd_close(&b->image);
 	if (b->report >= 0 &&
 		io_read_exact(b->report, report, sizeof(*report), DEADLINE_NEVER) != 0)
-		*report = (struct xen_builder_report){.rc = -EIO, .domid = NO_DOMID};
+		*report = (struct xen_builder_report){.rc = -EIO, .domid = XEN_NO_DOMID};
 	report->text[sizeof(report->text) - 1] = '\0';
 	fd_close(&b->report);
 	while (b->pid > 0 && waitpid(b->pid, NULL, 0) < 0 && errno == EINTR)

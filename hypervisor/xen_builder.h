@@ -7,6 +7,7 @@
 #ifndef HYPERVISOR_XEN_BUILDER_H
 #define HYPERVISOR_XEN_BUILDER_H
 
+#include <libxl.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -28,9 +29,12 @@ struct xen_builder_report {
 	char text[ERROR_TEXT_LEN - 128]; /* what libxl said */
 };
 
-/* Begin a domain with this configuration, under this name. */
+#define XEN_NO_DOMID (~0u) /* to be chosen, or not known */
+
+/* Begin a domain with this configuration, whose domid is XEN_NO_DOMID. The child has a copy of it.
+ */
 int xen_builder_start(
-	struct xen_builder *b, const char *json, const char *name, struct error *err) WARN_UNUSED;
+	struct xen_builder *b, libxl_domain_config *cfg, struct error *err) WARN_UNUSED;
 
 /* Write to the pipe; -EPIPE when the child has given up. Matches xen_writer_write. */
 int xen_builder_write(void *builder, struct iovec *iov, size_t nr) WARN_UNUSED;

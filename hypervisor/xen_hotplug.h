@@ -12,8 +12,14 @@
 #include "base/error.h"
 #include "base/io.h"
 
-/* Name our program (at `program`) for every device that a stock script would attach. */
+/* A device that a stock script would attach, in this host's dom0; the disk is a block device. */
+bool xen_hotplug_plain_nic(const libxl_device_nic *nic);
+bool xen_hotplug_plain_disk(const libxl_device_disk *disk);
+
+/* Name our program (at `program`) for every plain device. */
 void xen_hotplug_use(libxl_domain_config *cfg, const char *program);
+/* The same, but for disks nothing at all, so that they are attached without their device. */
+void xen_hotplug_use_early(libxl_domain_config *cfg, const char *program);
 /* Take it back; false when it stood nowhere. */
 bool xen_hotplug_forget(libxl_domain_config *cfg, const char *program);
 
@@ -22,5 +28,14 @@ const char *xen_hotplug_program(void);
 
 /* Name the stock scripts in the configuration and in xenstore of a domain that was built. */
 int xen_hotplug_settle(uint32_t domid, struct error *err) WARN_UNUSED;
+/* In xenstore only, after xen_hotplug_use_early; nothing is found anew after that. */
+void xen_hotplug_settle_early(uint32_t domid);
+
+/* Write a domain's configuration down where libxl looks for it. */
+int xen_hotplug_store(
+	libxl_ctx *ctx, uint32_t domid, libxl_domain_config *cfg, struct error *err) WARN_UNUSED;
+/* Add vifs and disks to what is written there. */
+int xen_hotplug_add(
+	uint32_t domid, const libxl_domain_config *devices, struct error *err) WARN_UNUSED;
 
 #endif

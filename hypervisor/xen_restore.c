@@ -13,17 +13,39 @@
 #include "hypervisor/xen_check.h"
 #include "hypervisor/xen_config.h"
 #include "hypervisor/xen_domain.h"
+#include "hypervisor/xen_early.h"
 #include "hypervisor/xen_host.h"
-#include "hypervisor/xen_keeper.h"
+#include "hypervisor/xen_hotplug.h"
 #include "hypervisor/xen_writer.h"
 
 struct hv_restore {
 	struct domain dom; /* as the configuration says; domid once it is built */
 	char incoming[DOMAIN_NAME_LEN + sizeof(SUFFIX_INCOMING)];
 	struct xen_builder builder;
+	struct xen_early early;
 	struct xen_writer writer;
 	bool built;
 };
+
+/* The configuration as libxl is to build it: another name, our hotplug program, no early devices.
+ */
+static int prepare(struct hv_restore *r, libxl_domain_config *cfg, struct error *err)
+{
+	int rc = xen_config_describe(cfg, &r->dom, err);
+
+	if (rc)
+		return rc;
+	snprintf(r->incoming, sizeof(r->incoming), "%s%s", r->dom.name, SUFFIX_INCOMING);
+	free(cfg->c_info.name);
+	cfg->c_info.name = strdup(r->incoming);
+	cfg->c_info.domid = XEN_NO_DOMID; /* the source's means nothing here */
+	if (!cfg->c_info.name)
+		return error_set(err, -ENOMEM, NULL, "no memory to build %s", r->dom.name);
+	rc = xen_early_take(&r->early, cfg, err);
+	if (!rc && xen_hotplug_program())
+		xen_hotplug_use(cfg, xen_hotplug_program());
+	return rc;
+}
 
 int xen_restore_begin(const char *json, struct hv_restore **restore, struct error *err)
 {
@@ -39,25 +61,27 @@ int xen_restore_begin(const char *json, struct hv_restore **restore, struct erro
 		goto out;
 	}
 	r->builder = XEN_BUILDER_INIT;
+	r->early = XEN_EARLY_INIT;
 	rc = xen_host_open(&ctx, err);
 	if (!rc)
 		rc = xen_config_offered(ctx, json, &cfg, err);
 	if (!rc)
-		rc = xen_config_describe(&cfg, &r->dom, err);
+		rc = prepare(r, &cfg, err);
 	if (rc)
 		goto out;
-	snprintf(r->incoming, sizeof(r->incoming), "%s%s", r->dom.name, SUFFIX_INCOMING);
 	r->writer.write = xen_builder_write;
 	r->writer.ctx = &r->builder;
 	r->writer.stream.limits = xen_check_limits(&cfg);
-	rc = xen_builder_start(&r->builder, json, r->incoming, err);
+	rc = xen_builder_start(&r->builder, &cfg, err);
+	if (!rc)
+		rc = xen_early_start(&r->early, &cfg, r->builder.image, err);
 	if (rc)
 		goto out;
 	*restore = r;
 	r = NULL; /* the caller owns it now */
 out:
 	libxl_domain_config_dispose(&cfg);
-	free(r);
+	xen_restore_abort(r);
 	return rc;
 }
 
@@ -68,6 +92,7 @@ static int explain(struct hv_restore *r, int rc, struct error *err)
 
 	if (rc == 0 || rc == -EPROTO)
 		return rc;
+	xen_early_cancel(&r->early);
 	xen_builder_end(&r->builder, &report);
 	if (report.rc == 0) {
 		/* It cannot have succeeded before its image was complete, but then it stands here.
@@ -88,7 +113,9 @@ int xen_restore_head(struct hv_restore *r, const void *data, size_t len, struct 
 
 int xen_restore_pages(struct hv_restore *r, const struct page_batch *batch, struct error *err)
 {
-	return explain(r, xen_writer_pages(&r->writer, batch, err), err);
+	int rc = xen_early_check(&r->early, err); /* better now than when its guest stands still */
+
+	return rc ? rc : explain(r, xen_writer_pages(&r->writer, batch, err), err);
 }
 
 int xen_restore_tail(struct hv_restore *r, const void *data, size_t len, struct error *err)
@@ -125,10 +152,13 @@ int xen_restore_finish(struct hv_restore *r, struct domain *dom, struct error *e
 			report.text[0] ? report.text : "libxl ended without a word");
 	r->built = true;
 	r->dom.domid = report.domid;
-	rc = xen_domain_by_domid(report.domid, dom, err);
+	rc = xen_early_finish(&r->early, err);
+	if (!rc)
+		rc = xen_domain_by_domid(report.domid, dom, err);
 	if (rc)
 		return rc;
 	announce_suspend(report.domid);
+	xen_early_dispose(&r->early);
 	free(r);
 	return 0;
 }
@@ -153,6 +183,7 @@ void xen_restore_abort(struct hv_restore *r)
 
 	if (!r)
 		return;
+	xen_early_cancel(&r->early);
 	if (!r->built) {
 		xen_builder_end(&r->builder, &report);
 		r->dom.domid = report.domid;
@@ -160,5 +191,6 @@ void xen_restore_abort(struct hv_restore *r)
 	}
 	if (r->built && xen_domain_destroy(&r->dom, &why))
 		log_error("%s is left behind: %s", r->incoming, why.what);
+	xen_early_dispose(&r->early);
 	free(r);
 }
