@@ -137,6 +137,19 @@ static int list(struct domain **out, size_t *nr, struct error *err)
 	return *out ? 0 : error_sys(err, -ENOMEM, NULL, "cannot list the domains");
 }
 
+static int refresh(struct domain *dom)
+{
+	struct vmm_reply now;
+
+	if (client_simple(
+		    embedded_host.run_dir, dom->name, VMM_STATUS, 0, NULL, &now, NULL) != 0 ||
+		now.dom.domid != dom->domid ||
+		memcmp(now.dom.uuid, dom->uuid, sizeof(dom->uuid)) != 0)
+		return -ENOENT;
+	dom->state = now.dom.state;
+	return 0;
+}
+
 static int find(const char *name, struct domain *dom, struct error *err)
 {
 	struct vmm_reply reply;
@@ -254,6 +267,7 @@ const struct hypervisor hypervisor_embedded = {
 	.host = host,
 	.list = list,
 	.find = find,
+	.refresh = refresh,
 	.create = embedded_create,
 	.create_check = embedded_create_check,
 	.pause = pause_domain,

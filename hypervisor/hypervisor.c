@@ -35,8 +35,11 @@ int hypervisor_find_uuid(const struct hypervisor *hv, const uint8_t uuid[static 
 {
 	struct domain *list = NULL;
 	size_t nr = 0;
-	int rc = hv->list(&list, &nr, err);
+	int rc;
 
+	if (dom->domid && memcmp(dom->uuid, uuid, DOMAIN_UUID_LEN) == 0 && hv->refresh(dom) == 0)
+		return 0;
+	rc = hv->list(&list, &nr, err);
 	if (rc)
 		return rc;
 	rc = -ENOENT;

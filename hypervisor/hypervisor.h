@@ -182,6 +182,12 @@ struct hypervisor {
 	/* All domains but dom0. The caller frees `*list`. */
 	int (*list)(struct domain **list, size_t *nr, struct error *err);
 	int (*find)(const char *name, struct domain *dom, struct error *err); /* -ENOENT */
+	/*
+	 * Is the domain that list, find or restore_finish gave still there? 0: `name` and `state`
+	 * are what they are now, the rest is as it was. -ENOENT when it cannot be told so quickly:
+	 * a hand-over asks in the pause.
+	 */
+	int (*refresh)(struct domain *dom);
 
 	/* Build a domain from a domain file (xl.cfg syntax) and, unless `paused`, start it. */
 	int (*create)(const char *file, bool paused, struct domain *dom, struct error *err);
@@ -282,8 +288,10 @@ extern const struct hypervisor hypervisor_xen;
 int hypervisor_open(
 	const struct config *cfg, const struct hypervisor **hv, struct error *err) WARN_UNUSED;
 
-/* The domain with this UUID under whatever name it has now; -ENOENT (without `err`) when none is
- * here. */
+/*
+ * The domain with this UUID under whatever name it has now; -ENOENT (without `err`) when none is
+ * here. `dom` is all zero or what is known of it, which then only is refreshed if it is that still.
+ */
 int hypervisor_find_uuid(const struct hypervisor *hv, const uint8_t uuid[static DOMAIN_UUID_LEN],
 	struct domain *dom, struct error *err) WARN_UNUSED;
 

@@ -17,6 +17,7 @@ const struct hypervisor hypervisor_xen = {
 	.host = xen_host_info,
 	.list = xen_domain_list,
 	.find = xen_domain_find,
+	.refresh = xen_domain_refresh,
 	.create = xen_domain_create,
 	.create_check = xen_domain_create_check,
 	.pause = xen_domain_pause,

@@ -113,6 +113,13 @@ void xen_config_vif(const libxl_device_nic *nic, struct domain_vif *vif)
 	memcpy(vif->mac, nic->mac, sizeof(vif->mac));
 	snprintf(vif->bridge, sizeof(vif->bridge), "%s", nic->bridge ? nic->bridge : "");
 	snprintf(vif->ip, sizeof(vif->ip), "%s", nic->ip ? nic->ip : "");
+	snprintf(vif->device, sizeof(vif->device), "%s", nic->ifname ? nic->ifname : "");
+}
+
+void xen_config_vif_device(struct domain_vif *vif, uint32_t domid, int devid)
+{
+	if (!vif->device[0])
+		snprintf(vif->device, sizeof(vif->device), "vif%u.%d", domid, devid);
 }
 
 void xen_config_disk(const libxl_device_disk *in, struct domain_disk *out)

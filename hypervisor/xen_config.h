@@ -31,7 +31,9 @@ int xen_config_describe(
 	const libxl_domain_config *cfg, struct domain *dom, struct error *err) WARN_UNUSED;
 
 enum domain_type xen_config_type(libxl_domain_type type);
+/* `device` is set when the configuration names it, else by xen_config_vif_device. */
 void xen_config_vif(const libxl_device_nic *nic, struct domain_vif *vif);
+void xen_config_vif_device(struct domain_vif *vif, uint32_t domid, int devid);
 void xen_config_disk(const libxl_device_disk *in, struct domain_disk *out);
 
 #endif

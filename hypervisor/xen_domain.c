@@ -43,11 +43,7 @@ static void fill_vifs(libxl_ctx *ctx, struct domain *dom)
 		struct domain_vif *vif = &dom->vif[dom->nr_vifs++];
 
 		xen_config_vif(&nics[i], vif);
-		if (nics[i].ifname)
-			snprintf(vif->device, sizeof(vif->device), "%.15s", nics[i].ifname);
-		else
-			snprintf(vif->device, sizeof(vif->device), "vif%u.%d", dom->domid,
-				nics[i].devid);
+		xen_config_vif_device(vif, dom->domid, nics[i].devid);
 		xen_guest_addresses(dom->domid, nics[i].devid, vif->told, sizeof(vif->told));
 	}
 	libxl_device_nic_list_free(nics, nr);
@@ -160,6 +156,27 @@ int xen_domain_by_domid(uint32_t domid, struct domain *dom, struct error *err)
 		fill(ctx, &info, dom);
 	libxl_dominfo_dispose(&info);
 	return rc;
+}
+
+int xen_domain_refresh(struct domain *dom)
+{
+	libxl_dominfo info;
+	libxl_ctx *ctx;
+	char *name = NULL;
+
+	if (xen_host_open(&ctx, NULL))
+		return -ENOENT;
+	libxl_dominfo_init(&info);
+	if (libxl_domain_info(ctx, &info, dom->domid) == 0 &&
+		memcmp(libxl_uuid_bytearray_const(&info.uuid), dom->uuid, sizeof(dom->uuid)) == 0)
+		name = libxl_domid_to_name(ctx, dom->domid);
+	if (name) {
+		dom->state = state_of(&info, name);
+		snprintf(dom->name, sizeof(dom->name), "%s", name);
+	}
+	libxl_dominfo_dispose(&info);
+	free(name);
+	return name ? 0 : -ENOENT;
 }
 
 int xen_domain_find(const char *name, struct domain *dom, struct error *err)

@@ -7,6 +7,7 @@
 
 int xen_domain_list(struct domain **list, size_t *nr, struct error *err) WARN_UNUSED;
 int xen_domain_find(const char *name, struct domain *dom, struct error *err) WARN_UNUSED;
+int xen_domain_refresh(struct domain *dom) WARN_UNUSED;
 int xen_domain_by_domid(uint32_t domid, struct domain *dom, struct error *err) WARN_UNUSED;
 
 int xen_domain_create(

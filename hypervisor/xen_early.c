@@ -133,11 +133,14 @@ static int name_device(struct xs_handle *xs, uint32_t domid, uint32_t vbd, struc
 	return hotplug_vbd(&h) ? 0 : run_script(backend, err);
 }
 
-static int name_devices(struct xen_early *e, struct error *err)
+int xen_early_connect(struct xen_early *e, struct error *err)
 {
-	struct xs_handle *xs = xs_open(0);
-	int rc = 0;
+	int rc = hear(e, err);
+	struct xs_handle *xs = NULL;
 
+	if (rc || !e->devices.num_disks)
+		return rc;
+	xs = xs_open(0);
 	if (!xs)
 		return error_set(err, -EIO, NULL, "xenstore does not answer on this host");
 	for (int i = 0; rc == 0 && i < e->devices.num_disks; i++)
@@ -146,16 +149,11 @@ static int name_devices(struct xen_early *e, struct error *err)
 	return rc;
 }
 
-int xen_early_finish(struct xen_early *e, struct error *err)
+int xen_early_note(struct xen_early *e, struct error *err)
 {
-	int rc;
-
-	if (!e->devices.num_nics && !e->devices.num_disks)
-		return 0;
-	rc = hear(e, err);
-	if (rc == 0)
-		rc = name_devices(e, err);
-	return rc ? rc : xen_hotplug_add(e->report.domid, &e->devices, err);
+	return e->devices.num_nics || e->devices.num_disks
+		       ? xen_hotplug_add(e->report.domid, &e->devices, err)
+		       : 0;
 }
 
 void xen_early_cancel(struct xen_early *e)

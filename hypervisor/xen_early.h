@@ -5,8 +5,8 @@
  * that is most of it. So it is given a configuration without them, and a second child adds them, by
  * libxl as well, as soon as the domain exists. A vif is then in its bridge, without carrier until
  * its guest comes. A disk has its backend, but not yet the device behind it: that must not be
- * opened before the source has let go of it. It is named at the end (xen_early_finish), when the
- * configuration of the whole domain is written down, too, which libxl has done for its part only.
+ * opened before the source has let go of it. It is named at the end. Then the devices are added to
+ * the domain's configuration, of which libxl has written down its own part only.
  *
  *    child:  waits for the domain -> adds vif, vif, disk ... --report--> parent
  *
@@ -52,11 +52,11 @@ int xen_early_start(struct xen_early *e, const libxl_domain_config *cfg, int ima
 /* Does not block: 0 when they are attached or still may be, else why not. */
 int xen_early_check(struct xen_early *e, struct error *err) WARN_UNUSED;
 
-/*
- * The domain stands and its disks are at rest: wait until all are attached, name the disks'
- * devices and write the configuration down.
- */
-int xen_early_finish(struct xen_early *e, struct error *err) WARN_UNUSED;
+/* The disks are at rest: wait until all are attached, and name the disks' devices. */
+int xen_early_connect(struct xen_early *e, struct error *err) WARN_UNUSED;
+
+/* The domain stands, and libxl has written its configuration down: add the devices to it. */
+int xen_early_note(struct xen_early *e, struct error *err) WARN_UNUSED;
 
 /* Call it off and wait for the child, before the image's pipe is closed. Idempotent. */
 void xen_early_cancel(struct xen_early *e);

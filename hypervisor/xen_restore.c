@@ -20,6 +20,7 @@
 
 struct hv_restore {
 	struct domain dom; /* as the configuration says; domid once it is built */
+	int devid[DOMAIN_VIFS_MAX];
 	char incoming[DOMAIN_NAME_LEN + sizeof(SUFFIX_INCOMING)];
 	struct xen_builder builder;
 	struct xen_early early;
@@ -35,6 +36,8 @@ static int prepare(struct hv_restore *r, libxl_domain_config *cfg, struct error 
 
 	if (rc)
 		return rc;
+	for (int i = 0; i < cfg->num_nics; i++)
+		r->devid[i] = cfg->nics[i].devid;
 	snprintf(r->incoming, sizeof(r->incoming), "%s%s", r->dom.name, SUFFIX_INCOMING);
 	free(cfg->c_info.name);
 	cfg->c_info.name = strdup(r->incoming);
@@ -139,11 +142,27 @@ static void announce_suspend(uint32_t domid)
 		xs_close(xs);
 }
 
+/* What is known of it from its configuration saves asking libxl for it, in the pause. */
+static int describe(struct hv_restore *r, struct domain *dom, struct error *err)
+{
+	*dom = r->dom;
+	dom->state = DOMAIN_INCOMING;
+	snprintf(dom->name, sizeof(dom->name), "%.63s", r->incoming);
+	for (unsigned i = 0; i < dom->nr_vifs; i++) {
+		if (r->devid[i] < 0)
+			return xen_domain_by_domid(dom->domid, dom, err);
+		xen_config_vif_device(&dom->vif[i], dom->domid, r->devid[i]);
+	}
+	return 0;
+}
+
 int xen_restore_finish(struct hv_restore *r, struct domain *dom, struct error *err)
 {
 	struct xen_builder_report report;
 	int rc = explain(r, xen_writer_end(&r->writer, err), err);
 
+	if (!rc)
+		rc = xen_early_connect(&r->early, err); /* while libxl completes the domain */
 	if (rc)
 		return rc;
 	xen_builder_end(&r->builder, &report);
@@ -152,9 +171,9 @@ int xen_restore_finish(struct hv_restore *r, struct domain *dom, struct error *e
 			report.text[0] ? report.text : "libxl ended without a word");
 	r->built = true;
 	r->dom.domid = report.domid;
-	rc = xen_early_finish(&r->early, err);
+	rc = xen_early_note(&r->early, err);
 	if (!rc)
-		rc = xen_domain_by_domid(report.domid, dom, err);
+		rc = describe(r, dom, err);
 	if (rc)
 		return rc;
 	announce_suspend(report.domid);

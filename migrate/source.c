@@ -63,7 +63,7 @@ static int rename_to(struct source *s, const char *suffix, struct error *err)
 /* What the hypervisor knows now: another process may have acted, or the host been restarted. */
 static int look(struct source *s, struct error *err)
 {
-	struct domain now;
+	struct domain now = s->dom;
 	int rc = hypervisor_find_uuid(s->hv, s->engine.entry.uuid, &now, err);
 
 	s->here = rc == 0;
