@@ -141,8 +141,7 @@ static int refresh(struct domain *dom)
 {
 	struct vmm_reply now;
 
-	if (client_simple(
-		    embedded_host.run_dir, dom->name, VMM_STATUS, 0, NULL, &now, NULL) != 0 ||
+	if (client_simple(embedded_host.run_dir, dom->name, VMM_STATUS, 0, NULL, &now, NULL) != 0 ||
 		now.dom.domid != dom->domid ||
 		memcmp(now.dom.uuid, dom->uuid, sizeof(dom->uuid)) != 0)
 		return -ENOENT;

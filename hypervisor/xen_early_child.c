@@ -41,8 +41,8 @@ static bool exists(libxl_ctx *ctx, const libxl_domain_config *cfg, uint32_t *dom
 }
 
 /* libxl makes a domain's nodes in one transaction: its name is there when all of them are. */
-static int wait_for_domain(
-	libxl_ctx *ctx, const libxl_domain_config *cfg, int control, uint32_t *domid, struct error *err)
+static int wait_for_domain(libxl_ctx *ctx, const libxl_domain_config *cfg, int control,
+	uint32_t *domid, struct error *err)
 {
 	int64_t deadline = deadline_in(DOMAIN_MS);
 	struct xs_handle *xs = xs_open(0);

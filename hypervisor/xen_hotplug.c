@@ -57,8 +57,7 @@ bool xen_hotplug_plain_nic(const libxl_device_nic *nic)
 bool xen_hotplug_plain_disk(const libxl_device_disk *disk)
 {
 	return is_stock(disk->script, DISK_SCRIPT) && !disk->backend_domid &&
-	       !disk->backend_domname && !disk->is_cdrom &&
-	       disk->format == LIBXL_DISK_FORMAT_RAW &&
+	       !disk->backend_domname && !disk->is_cdrom && disk->format == LIBXL_DISK_FORMAT_RAW &&
 	       disk->specification != LIBXL_DISK_SPECIFICATION_VIRTIO &&
 	       (disk->backend == LIBXL_DISK_BACKEND_PHY ||
 		       disk->backend == LIBXL_DISK_BACKEND_UNKNOWN) &&
@@ -116,8 +115,8 @@ static bool is_there(struct xs_handle *xs, const char *path, const char *old, co
 }
 
 /* The devices of a kind whose script is `old`; it is named twice, for the backend and for libxl. */
-static unsigned of_kind(struct xs_handle *xs, uint32_t domid, const char *kind, const char *old,
-	const char *script)
+static unsigned of_kind(
+	struct xs_handle *xs, uint32_t domid, const char *kind, const char *old, const char *script)
 {
 	char path[HOTPLUG_PATH_LEN], **devs;
 	unsigned nr = 0, found = 0;
@@ -135,14 +134,13 @@ static unsigned of_kind(struct xs_handle *xs, uint32_t domid, const char *kind, 
 	return found;
 }
 
-int xen_hotplug_store(
-	libxl_ctx *ctx, uint32_t domid, libxl_domain_config *cfg, struct error *err)
+int xen_hotplug_store(libxl_ctx *ctx, uint32_t domid, libxl_domain_config *cfg, struct error *err)
 {
 	char *json = libxl_domain_config_to_json(ctx, cfg);
 	int rc = 0;
 
-	if (!json || libxl_userdata_store(ctx, domid, USERDATA, (const uint8_t *)json,
-			     (int)strlen(json) + 1))
+	if (!json || libxl_userdata_store(
+			     ctx, domid, USERDATA, (const uint8_t *)json, (int)strlen(json) + 1))
 		rc = xen_host_error(err, ERROR_FAIL, NULL,
 			"the configuration of domain %u cannot be written down", domid);
 	free(json);
@@ -150,11 +148,11 @@ int xen_hotplug_store(
 }
 
 /* Copies; libxl's own have no word for a lack of memory, they end the process. */
-static int append(
-	libxl_ctx *ctx, libxl_domain_config *cfg, const libxl_domain_config *more, struct error *err)
+static int append(libxl_ctx *ctx, libxl_domain_config *cfg, const libxl_domain_config *more,
+	struct error *err)
 {
-	libxl_device_nic *nics =
-		reallocarray(cfg->nics, (size_t)(cfg->num_nics + more->num_nics) + 1, sizeof(*nics));
+	libxl_device_nic *nics = reallocarray(
+		cfg->nics, (size_t)(cfg->num_nics + more->num_nics) + 1, sizeof(*nics));
 	libxl_device_disk *disks;
 
 	if (!nics)
