@@ -3,6 +3,8 @@
 
 #include <stdbool.h>
 
+#define POLISHED_MS 5 /* of a pause that are its pages: nobody sees them */
+
 /* A round counts as progress when it leaves less than nine tenths of what it began with. */
 static bool shrank(uint64_t left, uint64_t previous)
 {
@@ -41,6 +43,20 @@ static uint64_t pages_budget_ms(const struct policy_input *in)
 static bool helps(const struct policy_input *in)
 {
 	return in->dirty_pages && (double)in->dirty_per_s < 0.8 * (double)in->pages_per_s;
+}
+
+/*
+ * The target is met. Would what one more round, the last, leaves of the dirty pages still be half
+ * as much as the rest of the pause? Then it is not the last: rounds are short by now, and get
+ * shorter.
+ */
+static bool polishes(const struct policy_input *in)
+{
+	double left = (double)pages_ms(in, in->dirty_pages) * (double)in->dirty_per_s /
+		      (double)in->pages_per_s;
+	uint64_t rest = in->fixed_ms + pages_ms(in, in->hot_pages);
+
+	return left > POLISHED_MS && left > (double)rest / 2 && in->round + 1 < POLICY_MAX_ROUNDS;
 }
 
 static struct policy_output stop(const struct policy_input *in, struct policy_output out)
@@ -107,8 +123,12 @@ struct policy_output policy_decide(const struct policy_input *in)
 		return out;
 	need_ms = left && in->pages_per_s ? pages_ms(in, left) : 0;
 	out.predicted_ms = in->fixed_ms + need_ms;
-	if ((in->pages_per_s || !left) && need_ms <= pages_budget_ms(in))
-		return stop(in, out);
+	if ((in->pages_per_s || !left) && need_ms <= pages_budget_ms(in)) {
+		if (!helps(in) || !polishes(in))
+			return stop(in, out);
+		out.reason = "pause below its target, and a few short rounds make it shorter";
+		return out;
+	}
 	if (!shrank(left, in->previous_left))
 		out.stalled_rounds = in->stalled_rounds + 1;
 	/* A guest that may be slowed is slowed at once: waiting out a burst costs rounds. */

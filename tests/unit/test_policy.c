@@ -32,9 +32,9 @@ static const struct trace traces[] = {
 		.reason = ENOUGH},
 	{"exactly on target", 1000, 300, .dirty = {131072, 300}, .last = 1, .decision = HV_LAST,
 		.reason = BELOW},
-	{"one page over target", 1000, 300, .dirty = {131072, 301, 200}, .last = 2,
+	{"one page over target", 1000, 300, .dirty = {131072, 301, 2}, .last = 2,
 		.decision = HV_LAST, .reason = BELOW},
-	{"converging", LINK, 300, .dirty = {131072, 60000, 27000, 12000, 7000}, .last = 4,
+	{"converging", LINK, 300, .dirty = {131072, 60000, 27000, 12000, 7000, 900}, .last = 5,
 		.decision = HV_LAST, .reason = BELOW},
 	{"fixed part eats a part of the target", LINK, 300, 200,
 		.dirty = {131072, 7000, 3000, 2400}, .last = 3, .decision = HV_STOP,
@@ -49,8 +49,8 @@ static const struct trace traces[] = {
 		.decision = HV_STOP, .reason = STOPPED},
 	{"a working set of which half turns hot", LINK, 300, .dirty = {131072, 10000, 9500, 2000},
 		.hot = {0, 0, 0, 5000}, .last = 3, .decision = HV_LAST, .reason = BELOW},
-	{"only hot pages are left", LINK, 300, .dirty = {131072, 7000, 7000, 0},
-		.hot = {0, 0, 700, 7000}, .last = 1, .decision = HV_LAST, .reason = BELOW},
+	{"only hot pages are left", LINK, 300, .dirty = {131072, 7000, 0}, .hot = {0, 0, 7000},
+		.last = 2, .decision = HV_STOP, .reason = ENOUGH},
 	{"only hot pages are left, too many", LINK, 300, .dirty = {131072, 20000, 20000, 0},
 		.hot = {0, 0, 0, 20000}, .last = 3, .decision = HV_STOP, .reason = STOPPED},
 	{"faster than the link", LINK, 300, .dirty = {131072, 131072, 131072, 131072}, .last = 2,
@@ -60,16 +60,25 @@ static const struct trace traces[] = {
 		.reason = ABORTED},
 	{"shrinks by less than a tenth", LINK, 300, .dirty = {100000, 91000, 82000, 74000},
 		.last = 2, .decision = HV_STOP, .reason = STOPPED},
-	{"a burst, then progress", LINK, 300, .dirty = {131072, 130000, 20000, 2000}, .last = 3,
+	{"a burst, then progress", LINK, 300, .dirty = {131072, 130000, 20000, 1000}, .last = 3,
 		.decision = HV_LAST, .reason = BELOW},
 	{"link unknown", 0, 300, .dirty = {131072, 50000, 20000, 8000, 8000, 8000}, .last = 5,
 		.decision = HV_STOP, .reason = STOPPED},
 	{"link unknown, nothing left to send", 0, 300, .dirty = {131072, 0}, .last = 1,
 		.decision = HV_STOP, .reason = ENOUGH},
+	{"short rounds shorten the pause", LINK, 300,
+		.dirty = {131072, 7000, 3500, 1750, 875, 437, 218}, .last = 6, .decision = HV_LAST,
+		.reason = BELOW},
+	{"not below half of what any pause costs", LINK, 300, 100,
+		.dirty = {131072, 10000, 4800, 2400, 1200}, .last = 3, .decision = HV_LAST,
+		.reason = BELOW},
+	{"a burst meets the short rounds", LINK, 300,
+		.dirty = {131072, 7000, 3500, 12000, 6000, 600, 60}, .last = 5, .decision = HV_LAST,
+		.reason = BELOW},
 	{"a stricter target needs more rounds", LINK, 10, .dirty = {131072, 5000, 2000, 240},
 		.last = 3, .decision = HV_LAST, .reason = BELOW},
 	{"slowed until it converges", LINK, 300, 0, NO_CONVERGE_THROTTLE,
-		.dirty = {131072, 131072, 131072, 60000, 7000}, .last = 4, .decision = HV_LAST,
+		.dirty = {131072, 131072, 131072, 60000, 7000, 700}, .last = 5, .decision = HV_LAST,
 		.reason = BELOW, .cpu_percent = 40},
 	{"slowed to the floor in vain", LINK, 300, 0, NO_CONVERGE_THROTTLE,
 		.dirty = {131072, 131072, 131072, 131072, 131072, 131072, 131072}, .last = 6,
@@ -170,6 +179,26 @@ static void test_prediction(void **state)
 	assert_int_equal(policy_decide(&in).predicted_ms, 2070);
 }
 
+/* Pages that stay in the pause anyway count like its fixed part. */
+static void test_polish_beside_hot_pages(void **state)
+{
+	struct policy_input in = {.round = 3,
+		.dirty_pages = 3000,
+		.previous_left = 9000,
+		.dirty_per_s = LINK * 4 / 10,
+		.pages_per_s = LINK,
+		.max_downtime_ms = 300}; /* 120 ms, of which one more round leaves 48 */
+
+	(void)state;
+	in.hot_pages = 2300; /* 92 ms */
+	assert_int_equal(policy_decide(&in).decision, HV_CONTINUE);
+	in.hot_pages = 2500;
+	assert_int_equal(policy_decide(&in).decision, HV_LAST);
+	in.hot_pages = 0;
+	in.round = POLICY_MAX_ROUNDS - 1;
+	assert_int_equal(policy_decide(&in).decision, HV_LAST);
+}
+
 static void test_slower(void **state)
 {
 	uint32_t percent = 100;
@@ -240,6 +269,7 @@ int main(void)
 		cmocka_unit_test(test_round_limit),
 		cmocka_unit_test(test_first_round_always_runs),
 		cmocka_unit_test(test_prediction),
+		cmocka_unit_test(test_polish_beside_hot_pages),
 		cmocka_unit_test(test_slower),
 		cmocka_unit_test(test_any_input),
 	};
