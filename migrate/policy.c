@@ -48,15 +48,21 @@ static bool helps(const struct policy_input *in)
 /*
  * The target is met. Would what one more round, the last, leaves of the dirty pages still be half
  * as much as the rest of the pause? Then it is not the last: rounds are short by now, and get
- * shorter.
+ * shorter. A rate alone says too little, since a long round meets the same pages again and again:
+ * the round before must have left clearly fewer, too.
  */
 static bool polishes(const struct policy_input *in)
 {
-	double left = (double)pages_ms(in, in->dirty_pages) * (double)in->dirty_per_s /
-		      (double)in->pages_per_s;
-	uint64_t rest = in->fixed_ms + pages_ms(in, in->hot_pages);
+	double left;
+	uint64_t rest;
 
-	return left > POLISHED_MS && left > (double)rest / 2 && in->round + 1 < POLICY_MAX_ROUNDS;
+	if (!helps(in) || in->round + 1 >= POLICY_MAX_ROUNDS ||
+		left_pages(in) >= in->previous_left - in->previous_left / 4)
+		return false;
+	rest = in->fixed_ms + pages_ms(in, in->hot_pages);
+	left = (double)pages_ms(in, in->dirty_pages) * (double)in->dirty_per_s /
+	       (double)in->pages_per_s;
+	return left > POLISHED_MS && left > (double)rest / 2;
 }
 
 static struct policy_output stop(const struct policy_input *in, struct policy_output out)
@@ -124,7 +130,7 @@ struct policy_output policy_decide(const struct policy_input *in)
 	need_ms = left && in->pages_per_s ? pages_ms(in, left) : 0;
 	out.predicted_ms = in->fixed_ms + need_ms;
 	if ((in->pages_per_s || !left) && need_ms <= pages_budget_ms(in)) {
-		if (!helps(in) || !polishes(in))
+		if (!polishes(in))
 			return stop(in, out);
 		out.reason = "pause below its target, and a few short rounds make it shorter";
 		return out;
