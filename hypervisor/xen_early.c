@@ -21,6 +21,8 @@
 
 #define SCRIPT_MS 60000
 
+static const char look[] = "See what its hotplug scripts logged on that host: journalctl";
+
 int xen_early_take(struct xen_early *e, libxl_domain_config *cfg, struct error *err)
 {
 	libxl_domain_config *d = &e->devices;
@@ -91,7 +93,7 @@ static int hear(struct xen_early *e, struct error *err)
 out:
 	if (!e->report.rc)
 		return 0;
-	return error_set(err, e->report.rc, NULL, "%s",
+	return error_set(err, e->report.rc, look, "%s",
 		e->report.text[0] ? e->report.text : "what attaches its devices has died");
 }
 
@@ -115,7 +117,7 @@ static int run_script(const char *backend, struct error *err)
 	rc = proc_run(argv, text, sizeof(text), deadline_in(SCRIPT_MS));
 	if (rc) {
 		why = h.xs ? hotplug_read(&h, "hotplug-error") : NULL;
-		rc = error_set(err, -EIO, NULL, "its disk could not be attached: %.300s",
+		rc = error_set(err, -EIO, look, "its disk could not be attached: %.300s",
 			why ? why : text);
 		free(why);
 	}

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "hypervisor/xen_attach.h"
 #include "hypervisor/xen_early.h"
 #include "hypervisor/xen_host.h"
 #include "hypervisor/xen_hotplug.h"
@@ -90,12 +91,29 @@ static int write_seed(
 	return rc;
 }
 
+/* What the script wrote down for its user; libxl only knows that it failed. */
 static int add_nic(libxl_ctx *ctx, uint32_t domid, libxl_device_nic *nic, struct error *err)
 {
 	int rc = libxl_device_nic_add(ctx, domid, nic, NULL);
+	char backend[64], *why = NULL;
+	struct hotplug h = {.backend = backend};
 
-	return rc ? xen_host_error(err, rc, NULL, "a vif of domain %u could not be attached", domid)
-		  : 0;
+	if (rc == 0)
+		return 0;
+	snprintf(backend, sizeof(backend), "backend/vif/%u/%d", domid, nic->devid);
+	h.xs = xs_open(0);
+	if (h.xs)
+		why = hotplug_read(&h, "hotplug-error");
+	if (why)
+		rc = error_set(err, -EIO, NULL, "a vif of domain %u could not be attached: %.300s",
+			domid, why);
+	else
+		rc = xen_host_error(
+			err, rc, NULL, "a vif of domain %u could not be attached", domid);
+	free(why);
+	if (h.xs)
+		xs_close(h.xs);
+	return rc;
 }
 
 static int add_disk(

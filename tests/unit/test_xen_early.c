@@ -45,6 +45,7 @@ struct fake {
 	/* what happened */
 	volatile bool looking, adding;
 	unsigned nics, disks;
+	const char *hotplug_error;
 	char nic_script[256], disk_script[256], device_at_add[64];
 	char json[256]; /* the configuration that is written down: "NAME nics disks" */
 	struct {
@@ -332,9 +333,10 @@ void libxl_device_disk_copy(libxl_ctx *ctx, libxl_device_disk *dst, const libxl_
 
 char *hotplug_read(const struct hotplug *h, const char *key)
 {
-	(void)h;
-	(void)key;
-	return NULL;
+	assert_string_equal(key, "hotplug-error");
+	if (!fake->hotplug_error || strcmp(h->backend, "backend/vif/7/0") != 0)
+		return NULL;
+	return strdup(fake->hotplug_error);
 }
 
 bool hotplug_write(const struct hotplug *h, const char *key, const char *text)
@@ -533,6 +535,22 @@ static void test_add_fails(void **state)
 	end(&m);
 }
 
+/* libxl only knows that a script failed; what it has to say stands in xenstore. */
+static void test_script_fails(void **state)
+{
+	struct move m;
+
+	(void)state;
+	fake->nic_fails = fake->exists = true;
+	fake->hotplug_error = "no vif today";
+	start(&m);
+	assert_int_equal(xen_early_connect(&m.e, &m.err), -EIO);
+	assert_string_equal(
+		m.err.what, "a vif of domain 7 could not be attached: no vif today");
+	assert_non_null(strstr(m.err.fix, "journalctl"));
+	end(&m);
+}
+
 static void test_called_off_while_it_waits(void **state)
 {
 	struct move m;
@@ -663,6 +681,7 @@ int main(void)
 		cmocka_unit_test_setup(test_no_device_before, reset),
 		cmocka_unit_test_setup(test_disk_in_use, reset),
 		cmocka_unit_test_setup(test_add_fails, reset),
+		cmocka_unit_test_setup(test_script_fails, reset),
 		cmocka_unit_test_setup(test_called_off_while_it_waits, reset),
 		cmocka_unit_test_setup(test_called_off_between_two, reset),
 		cmocka_unit_test_setup(test_image_stays_open, reset),
