@@ -545,8 +545,7 @@ static void test_script_fails(void **state)
 	fake->hotplug_error = "no vif today";
 	start(&m);
 	assert_int_equal(xen_early_connect(&m.e, &m.err), -EIO);
-	assert_string_equal(
-		m.err.what, "a vif of domain 7 could not be attached: no vif today");
+	assert_string_equal(m.err.what, "a vif of domain 7 could not be attached: no vif today");
 	assert_non_null(strstr(m.err.fix, "journalctl"));
 	end(&m);
 }
