@@ -104,26 +104,20 @@ int xen_early_check(struct xen_early *e, struct error *err)
 	return e->pid >= 0 && poll(&p, 1, 0) == 0 ? 0 : hear(e, err);
 }
 
-/* As libxl would have run it; our program does it or runs the script, which has words for it. */
-static int run_script(const char *backend, struct error *err)
+/* As libxl would have run it: it finds what ours found, and has the words for it. */
+static int run_script(const struct hotplug *h, struct error *err)
 {
-	struct hotplug h = {.xs = xs_open(0), .backend = backend};
-	char path[HOTPLUG_PATH_LEN], text[ERROR_TEXT_LEN], *why = NULL;
+	char path[HOTPLUG_PATH_LEN], text[ERROR_TEXT_LEN], *why;
 	char *argv[] = {"env", path, "XENBUS_TYPE=vbd", "XENBUS_BASE_PATH=backend",
 		"script=" HOTPLUG_SCRIPT_DIR "/block", HOTPLUG_SCRIPT_DIR "/block", "add", NULL};
-	int rc;
 
-	snprintf(path, sizeof(path), "XENBUS_PATH=%.200s", backend);
-	rc = proc_run(argv, text, sizeof(text), deadline_in(SCRIPT_MS));
-	if (rc) {
-		why = h.xs ? hotplug_read(&h, "hotplug-error") : NULL;
-		rc = error_set(err, -EIO, look, "its disk could not be attached: %.300s",
-			why ? why : text);
-		free(why);
-	}
-	if (h.xs)
-		xs_close(h.xs);
-	return rc;
+	snprintf(path, sizeof(path), "XENBUS_PATH=%.200s", h->backend);
+	if (proc_run(argv, text, sizeof(text), deadline_in(SCRIPT_MS)) == 0)
+		return 0;
+	why = hotplug_read(h, "hotplug-error");
+	error_set(err, -EIO, look, "its disk could not be attached: %.300s", why ? why : text);
+	free(why);
+	return -EIO;
 }
 
 static int name_device(struct xs_handle *xs, uint32_t domid, uint32_t vbd, struct error *err)
@@ -132,13 +126,13 @@ static int name_device(struct xs_handle *xs, uint32_t domid, uint32_t vbd, struc
 	struct hotplug h = {.xs = xs, .backend = backend};
 
 	snprintf(backend, sizeof(backend), "backend/vbd/%u/%u", domid, vbd);
-	return hotplug_vbd(&h) ? 0 : run_script(backend, err);
+	return hotplug_vbd(&h) ? 0 : run_script(&h, err);
 }
 
 int xen_early_connect(struct xen_early *e, struct error *err)
 {
 	int rc = hear(e, err);
-	struct xs_handle *xs = NULL;
+	struct xs_handle *xs;
 
 	if (rc || !e->devices.num_disks)
 		return rc;

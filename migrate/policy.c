@@ -3,12 +3,14 @@
 
 #include <stdbool.h>
 
-#define POLISHED_MS 5 /* of a pause that are its pages: nobody sees them */
+#define POLISHED_MS    5  /* of a pause that are its pages: nobody sees them */
+#define PROGRESS_PARTS 10 /* that a round which counts as progress leaves nine of, at most */
+#define POLISH_PARTS   4
 
-/* A round counts as progress when it leaves less than nine tenths of what it began with. */
-static bool shrank(uint64_t left, uint64_t previous)
+/* Did the round before leave less than it began with, by more than one of so many parts? */
+static bool shrank(uint64_t left, uint64_t previous, uint64_t parts)
 {
-	return left < previous - previous / 10;
+	return left < previous - previous / parts;
 }
 
 static uint64_t left_pages(const struct policy_input *in)
@@ -57,7 +59,7 @@ static bool polishes(const struct policy_input *in)
 	uint64_t rest;
 
 	if (!helps(in) || in->round + 1 >= POLICY_MAX_ROUNDS ||
-		left_pages(in) >= in->previous_left - in->previous_left / 4)
+		!shrank(left_pages(in), in->previous_left, POLISH_PARTS))
 		return false;
 	rest = in->fixed_ms + pages_ms(in, in->hot_pages);
 	left = (double)pages_ms(in, in->dirty_pages) * (double)in->dirty_per_s /
@@ -135,7 +137,7 @@ struct policy_output policy_decide(const struct policy_input *in)
 		out.reason = "pause below its target, and a few short rounds make it shorter";
 		return out;
 	}
-	if (!shrank(left, in->previous_left))
+	if (!shrank(left, in->previous_left, PROGRESS_PARTS))
 		out.stalled_rounds = in->stalled_rounds + 1;
 	/* A guest that may be slowed is slowed at once: waiting out a burst costs rounds. */
 	if (out.stalled_rounds >= POLICY_STALL_LIMIT || in->round >= POLICY_MAX_ROUNDS ||

@@ -14,6 +14,7 @@
 #include "hypervisor/xen_check.h"
 #include "hypervisor/xen_config.h"
 #include "hypervisor/xen_ctrl.h"
+#include "xen_fake.h"
 
 #define DOMID 5u
 
@@ -39,21 +40,6 @@ static struct {
 } fake;
 
 /* libxl */
-
-int libxl_ctx_alloc(libxl_ctx **ctx, int version, unsigned flags, xentoollog_logger *lg)
-{
-	(void)version;
-	(void)flags;
-	*ctx = (libxl_ctx *)lg;
-	return 0;
-}
-
-void libxl_childproc_setmode(libxl_ctx *ctx, const libxl_childproc_hooks *hooks, void *user)
-{
-	(void)ctx;
-	(void)hooks;
-	(void)user;
-}
 
 int libxl_domain_info(libxl_ctx *ctx, libxl_dominfo *info, uint32_t domid)
 {

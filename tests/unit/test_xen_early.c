@@ -32,6 +32,7 @@
 #include "hypervisor/xen_attach.h"
 #include "hypervisor/xen_early.h"
 #include "hypervisor/xen_hotplug.h"
+#include "xen_fake.h"
 
 #define DOMID	  7u
 #define NAME	  "g" SUFFIX_INCOMING
@@ -173,21 +174,6 @@ static int complain(libxl_ctx *ctx, const char *words)
 	xtl_log((xentoollog_logger *)ctx, XTL_ERROR, -1, "libxl", "libxl_device.c:42:add: %s",
 		words);
 	return ERROR_FAIL;
-}
-
-int libxl_ctx_alloc(libxl_ctx **ctx, int version, unsigned flags, xentoollog_logger *lg)
-{
-	(void)version;
-	(void)flags;
-	*ctx = (libxl_ctx *)lg;
-	return 0;
-}
-
-void libxl_childproc_setmode(libxl_ctx *ctx, const libxl_childproc_hooks *hooks, void *user)
-{
-	(void)ctx;
-	(void)hooks;
-	(void)user;
 }
 
 void libxl_postfork_child_noexec(libxl_ctx *ctx)

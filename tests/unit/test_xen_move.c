@@ -35,6 +35,7 @@
 #include "hypervisor/xen_restore.h"
 #include "hypervisor/xen_save.h"
 #include "hypervisor/xen_writer.h"
+#include "xen_fake.h"
 
 #define DOMID	   5u
 #define BUILT	   7u
@@ -284,21 +285,6 @@ static void end_qemu(pid_t pid)
 }
 
 /* libxl */
-
-int libxl_ctx_alloc(libxl_ctx **ctx, int version, unsigned flags, xentoollog_logger *lg)
-{
-	(void)version;
-	(void)flags;
-	*ctx = (libxl_ctx *)lg;
-	return 0;
-}
-
-void libxl_childproc_setmode(libxl_ctx *ctx, const libxl_childproc_hooks *hooks, void *user)
-{
-	(void)ctx;
-	(void)user;
-	assert_int_equal(hooks->chldowner, libxl_sigchld_owner_libxl_always_selective_reap);
-}
 
 void libxl_postfork_child_noexec(libxl_ctx *ctx)
 {
