@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * lab-gap: what a client sees of a guest while it moves. It asks for the guest's status
- * again and again and reports, as JSON, the longest time without an answer and whether
- * the guest's own proof ever went backwards or counted an error.
+ * lab-gap: what clients see of a guest while it moves. One begins every so often, whether the ones
+ * before it were answered or not, and asks for the guest's status; reported, as JSON, is the
+ * longest time without an answer and whether the guest's own proof ever went backwards or counted
+ * an error. A client that waited for its answer first would add its own time-out to the gap.
  *
  * A gap is measured from one answer's end to the next one's. It runs until SIGINT,
  * SIGTERM, --seconds, or, with --until-eof, the end of its standard input.
@@ -23,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define CLIENTS 256 /* at a time; --timeout / --interval of them are under way in a gap */
+
 struct answer {
 	char boot[32];
 	uint64_t ticks, errors, disk_seq, disk_errors;
@@ -33,6 +36,16 @@ struct report {
 	uint64_t first_ms, last_ms, longest_gap_ms, gap_began_ms;
 	uint64_t backwards, reboots;
 	struct answer last;
+};
+
+/* Who asks. */
+struct client {
+	int fd; /* -1 = nobody */
+	bool sent, late;
+	uint64_t asked;
+	struct answer before; /* if `late` */
+	size_t len;
+	char reply[1024];
 };
 
 static volatile sig_atomic_t stopping;
@@ -49,47 +62,6 @@ static uint64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-/* Wait for the socket until the deadline; false when time or the user said stop. */
-static bool ready(int fd, short events, uint64_t deadline_ms)
-{
-	struct pollfd p = {.fd = fd, .events = events};
-	uint64_t now = now_ms();
-
-	return !stopping && now < deadline_ms && poll(&p, 1, (int)(deadline_ms - now)) == 1;
-}
-
-/* One GET of /status within the deadline; the reply's text, or NULL. */
-static const char *status_get(const struct sockaddr_in *to, uint64_t deadline_ms)
-{
-	static const char request[] = "GET /status HTTP/1.0\r\n\r\n";
-	static char reply[4096];
-	const char *body = NULL;
-	size_t len = 0;
-	ssize_t n = 0;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd < 0)
-		return NULL;
-	if (connect(fd, (const struct sockaddr *)to, sizeof(*to)) < 0 && errno != EINPROGRESS)
-		goto out;
-	if (!ready(fd, POLLOUT, deadline_ms))
-		goto out;
-	if (send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) != (ssize_t)sizeof(request) - 1)
-		goto out;
-	while (len < sizeof(reply) - 1 && ready(fd, POLLIN, deadline_ms)) {
-		n = read(fd, reply + len, sizeof(reply) - 1 - len);
-		if (n <= 0)
-			break;
-		len += (size_t)n;
-	}
-	reply[len] = '\0';
-	if (n == 0 && strncmp(reply, "HTTP/1.", 7) == 0 && strstr(reply, " 200 "))
-		body = strstr(reply, "\r\n\r\n");
-out:
-	close(fd);
-	return body;
 }
 
 static uint64_t number_of(const char *json, const char *key)
@@ -115,7 +87,9 @@ static bool answer_parse(struct answer *a, const char *json)
 	return true;
 }
 
-static void report_answer(struct report *r, const struct answer *a, uint64_t now)
+/* `before` is what had been answered when this one began to ask; NULL: nothing had. */
+static void report_answer(
+	struct report *r, const struct answer *a, const struct answer *before, uint64_t now)
 {
 	if (r->answers && now - r->last_ms > r->longest_gap_ms) {
 		r->longest_gap_ms = now - r->last_ms;
@@ -123,15 +97,14 @@ static void report_answer(struct report *r, const struct answer *a, uint64_t now
 	}
 	if (!r->answers)
 		r->first_ms = now;
-	else if (strcmp(a->boot, r->last.boot) != 0)
+	if (before && strcmp(a->boot, before->boot) != 0)
 		r->reboots++;
-	else if (a->ticks < r->last.ticks)
-		r->backwards++;
-	if (r->answers && a->disk_seq < r->last.disk_seq)
+	else if (before && (a->ticks < before->ticks || a->disk_seq < before->disk_seq))
 		r->backwards++;
 	r->answers++;
 	r->last_ms = now;
-	r->last = *a;
+	if (r->answers == 1 || strcmp(a->boot, r->last.boot) != 0 || a->ticks > r->last.ticks)
+		r->last = *a;
 }
 
 static void report_print(const struct report *r, uint64_t start, uint64_t end)
@@ -150,15 +123,80 @@ static void report_print(const struct report *r, uint64_t start, uint64_t end)
 		r->last.disk_errors);
 }
 
-/* Wait for the moment; one that has passed counts as now. When the next pause begins. */
-static uint64_t pause_until(uint64_t at)
+static const char *body_of(const struct client *c)
+{
+	return strncmp(c->reply, "HTTP/1.", 7) == 0 && strstr(c->reply, " 200 ")
+		       ? strstr(c->reply, "\r\n\r\n")
+		       : NULL;
+}
+
+static void client_end(struct client *c, struct report *r, uint64_t now)
+{
+	const char *body = body_of(c);
+	struct answer a = {0};
+
+	close(c->fd);
+	c->fd = -1;
+	if (body && answer_parse(&a, body))
+		report_answer(r, &a, c->late ? &c->before : NULL, now);
+	else
+		r->failures++;
+}
+
+/* Where there is no room for one more, a client that has waited long enough gives way. */
+static void client_begin(struct client *c, const struct sockaddr_in *to, struct report *r)
 {
 	uint64_t now = now_ms();
 
-	if (at <= now)
-		return now;
-	poll(NULL, 0, (int)(at - now));
-	return at;
+	r->requests++;
+	if (c->fd >= 0)
+		client_end(c, r, now);
+	*c = (struct client){.asked = now, .late = r->answers > 0, .before = r->last};
+	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (c->fd >= 0 && connect(c->fd, (const struct sockaddr *)to, sizeof(*to)) < 0 &&
+		errno != EINPROGRESS)
+		client_end(c, r, now);
+}
+
+/* Its socket has something to say. True when it is done. */
+static bool client_go_on(struct client *c)
+{
+	static const char request[] = "GET /status HTTP/1.0\r\n\r\n";
+	ssize_t n;
+
+	if (!c->sent) {
+		c->sent = true;
+		return send(c->fd, request, sizeof(request) - 1, MSG_NOSIGNAL) < 0;
+	}
+	n = read(c->fd, c->reply + c->len, sizeof(c->reply) - 1 - c->len);
+	if (n < 0)
+		return errno != EAGAIN;
+	c->len += (size_t)n;
+	return n == 0 || c->len == sizeof(c->reply) - 1;
+}
+
+/* All clients, until the moment. */
+static void clients_go_on(struct client *clients, struct report *r, uint64_t timeout, uint64_t until)
+{
+	struct pollfd p[CLIENTS];
+
+	do {
+		uint64_t now = now_ms();
+
+		for (unsigned i = 0; i < CLIENTS; i++)
+			p[i] = (struct pollfd){
+				.fd = clients[i].fd, .events = clients[i].sent ? POLLIN : POLLOUT};
+		if (poll(p, CLIENTS, now < until ? (int)(until - now) : 0) < 0)
+			return;
+		now = now_ms();
+		for (unsigned i = 0; i < CLIENTS; i++) {
+			struct client *c = &clients[i];
+
+			if (c->fd >= 0 && ((p[i].revents && client_go_on(c)) ||
+						  now - c->asked >= timeout))
+				client_end(c, r, now);
+		}
+	} while (!stopping && now_ms() < until);
 }
 
 static bool stdin_ended(void)
@@ -189,7 +227,8 @@ int main(int argc, char **argv)
 	};
 	struct sigaction sa = {.sa_handler = on_signal};
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(80)};
-	uint64_t interval = 100, timeout = 400, seconds = 0, start, next;
+	uint64_t interval = 200, timeout = 10000, seconds = 0, start, next;
+	static struct client clients[CLIENTS];
 	struct report r = {0};
 	bool until_eof = false;
 	const char *host = "10.77.0.50";
@@ -216,22 +255,18 @@ int main(int argc, char **argv)
 			return usage();
 		}
 	}
-	if (optind != argc || timeout == 0 || inet_pton(AF_INET, host, &to.sin_addr) != 1)
+	if (optind != argc || interval == 0 || timeout / interval >= CLIENTS || inet_pton(AF_INET, host, &to.sin_addr) != 1)
 		return usage();
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
+	for (unsigned i = 0; i < CLIENTS; i++)
+		clients[i].fd = -1;
 	start = next = now_ms();
 	while (!stopping && !(seconds && now_ms() - start >= seconds * 1000) &&
 		!(until_eof && stdin_ended())) {
-		const char *body = status_get(&to, now_ms() + timeout);
-		struct answer a;
-
-		r.requests++;
-		if (body && answer_parse(&a, body))
-			report_answer(&r, &a, now_ms());
-		else
-			r.failures++;
-		next = pause_until(next + interval);
+		client_begin(&clients[r.requests % CLIENTS], &to, &r);
+		next += interval;
+		clients_go_on(clients, &r, timeout, next);
 	}
 	report_print(&r, start, now_ms());
 	return r.answers && !r.backwards && !r.last.errors && !r.last.disk_errors ? 0 : 1;

@@ -79,14 +79,14 @@ class Wire:
 
 
 class Gap:
-    """lab-gap on host b's dom0, for as long as the block lasts."""
+    """lab-gap as the client outside, for as long as the block lasts."""
 
     def __init__(self, address):
         self.address = address
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            [HERE / "lab", "run", "b", "--", "lab-gap", "--host", self.address, "--until-eof"],
+            [HERE / "lab", "client", "--", "lab-gap", "--host", self.address, "--until-eof"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         return self
 

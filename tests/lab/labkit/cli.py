@@ -7,6 +7,7 @@ import sys
 from labkit import console, guests, install, lifecycle, link, remote, vm
 from labkit.common import HOSTS, LabError, UsageError
 from labkit.state import State
+from labkit.tools import program
 
 HELP = """usage: lab VERB ...
 
@@ -200,7 +201,10 @@ def verb_capture(state, args):
 
 
 def verb_client(state, args):
-    link.exec_client(state, take_command(args))
+    command = take_command(args)
+    if command[0] == "lab-gap":
+        command[0] = str(program("gap"))
+    link.exec_client(state, command)
 
 
 def verb_guest(state, args):
