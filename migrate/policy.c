@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "migrate/policy.h"
 
-#include <stdbool.h>
-
 #define POLISHED_MS    5  /* of a pause that are its pages: nobody sees them */
 #define PROGRESS_PARTS 10 /* that a round which counts as progress leaves nine of, at most */
 #define POLISH_PARTS   4
@@ -121,7 +119,7 @@ static struct policy_output give_up(const struct policy_input *in, struct policy
 	return out;
 }
 
-struct policy_output policy_decide(const struct policy_input *in)
+static struct policy_output decide(const struct policy_input *in)
 {
 	struct policy_output out = {
 		.decision = HV_CONTINUE, .reason = "first round", .cpu_percent = in->cpu_percent};
@@ -144,5 +142,24 @@ struct policy_output policy_decide(const struct policy_input *in)
 		(out.stalled_rounds && in->on_no_converge == NO_CONVERGE_THROTTLE))
 		return give_up(in, out);
 	out.reason = out.stalled_rounds ? "not shrinking; it may be a burst" : "still shrinking";
+	return out;
+}
+
+/* Would a round of what is left take less than what every pause costs? */
+static bool is_short(const struct policy_input *in)
+{
+	return in->pages_per_s && pages_ms(in, in->dirty_pages) <= in->fixed_ms;
+}
+
+struct policy_output policy_decide(const struct policy_input *in)
+{
+	struct policy_output out = decide(in);
+
+	out.promote = in->to_promote && (out.decision == HV_LAST || out.decision == HV_STOP);
+	if (out.promote && (out.decision == HV_LAST || is_short(in))) {
+		out.decision = HV_CONTINUE;
+		out.no_converge = false; /* that is said when it does stop */
+		out.reason = "the disks become writable there, and one more round";
+	}
 	return out;
 }

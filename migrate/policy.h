@@ -11,10 +11,15 @@
  *
  * and a round that sends n pages while the guest dirties d a second leaves about n * d / rate of
  * them. A round is sent only when that is clearly less than n.
+ *
+ * Disks become writable at the destination before the guest stops, not while it stands still: what
+ * that takes, and sets off there, is then no part of the pause. What the guest dirties meanwhile
+ * is worth one more round, where a round helps or is short.
  */
 #ifndef MIGRATE_POLICY_H
 #define MIGRATE_POLICY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "hypervisor/hypervisor.h"
@@ -34,6 +39,7 @@ struct policy_input {
 	uint32_t max_downtime_ms;
 	uint32_t stalled_rounds; /* rounds in a row, up to the one before, that did not shrink */
 	uint32_t cpu_percent;	 /* that the guest has; 100 = all of it */
+	bool to_promote;	 /* there are disks that are not yet writable at the destination */
 	enum config_no_converge on_no_converge;
 };
 
@@ -43,6 +49,7 @@ struct policy_output {
 	uint64_t predicted_ms;	 /* the pause, if the guest stopped now */
 	uint32_t cpu_percent;	 /* that the guest shall have from now on */
 	bool no_converge;	 /* the target cannot be met; `decision` is what the user chose */
+	bool promote;		 /* before that, let the destination's disks become writable */
 	const char *reason;	 /* a static phrase for the log */
 };
 

@@ -138,9 +138,9 @@ static int count_round(struct receive *r)
 }
 
 /*
- * Its guest is about to stand still: while it is brought to that, our side of the disks becomes
- * primary. Nobody opens them here before libxl attaches them, which is after QUIESCED. The source
- * does not come back any more when its link is lost, and we must not stay primary for it.
+ * Its guest is about to stand still: before it does, our side of the disks becomes primary. Nobody
+ * opens them here before libxl attaches them, which is after QUIESCED. The source does not come
+ * back any more when its link is lost, and we must not stay primary for it.
  */
 static int on_suspending(struct receive *r)
 {

@@ -11,7 +11,10 @@
 
 /* Milestones of the move, clock_ms() values, 0 until reached. */
 struct send_times {
-	int64_t start, accepted, first, round, suspending, suspended, quiesced, ready, go, done;
+	int64_t start, accepted, first;
+	int64_t round, sending; /* this round: when it was asked for, and when it began */
+	int64_t announced;	/* SUSPENDING was said, or is not */
+	int64_t suspending, suspended, quiesced, ready, go, done;
 };
 
 /* What the user asked for; the config has the defaults. */

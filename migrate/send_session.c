@@ -113,14 +113,14 @@ static int rejoin_until(struct send *s, unsigned k, int64_t deadline)
 
 /*
  * The link of stream `k` failed with `rc` and the reason in s->err. 0 = it goes on, on another one.
- * A guest that stands still does not wait for that.
+ * A guest that stands still, or is about to, does not wait for that.
  */
 static int lost(struct send *s, unsigned k, int rc)
 {
 	struct error why = *s->err;
 	int64_t start = clock_ms();
 
-	if ((rc != -ECONNRESET && rc != -ETIMEDOUT) || s->at.suspending || !s->cfg.resume_s)
+	if ((rc != -ECONNRESET && rc != -ETIMEDOUT) || s->at.announced || !s->cfg.resume_s)
 		return rc;
 	send_notice(s, "%s; trying again for up to %u s", why.what, s->cfg.resume_s);
 	*s->err = ERROR_INIT;

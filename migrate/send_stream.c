@@ -165,13 +165,55 @@ static void no_converge(
 	}
 }
 
+/* What was learned of the guest's addresses, told while it still runs: the pause pays nothing. */
+static int send_addresses(struct send *s)
+{
+	struct netfix_vif vif[ADDRESS_VIFS_MAX];
+	unsigned nr = network_vifs(&s->src.dom, vif);
+	struct addresses *found = &s->learner.found;
+	struct nethost h;
+	uint8_t body[2 + 22 * ADDRESSES_MAX];
+
+	if (nr == 0)
+		return 0;
+	learn_drain(&s->learner);
+	learn_end(&s->learner);
+	if (nethost_read(&h, NULL) == 0) {
+		learn_tables(&h, vif, nr, found);
+		nethost_dispose(&h);
+	}
+	network_known(&s->cfg, &s->src.dom, found);
+	address_settle(found);
+	return send_say(s, RECORD_ADDRESSES, body, address_put(body, sizeof(body), found));
+}
+
+/*
+ * The last that is said before the guest stands still: the destination's disks become writable, and
+ * from here on a link that is lost ends the move.
+ */
+static int say_suspending(struct send *s)
+{
+	int rc = send_addresses(s);
+
+	s->at.announced = clock_ms();
+	/* One that stands still from the first page on would have two primaries for all its pages.
+	 */
+	return rc || s->wish.still ? rc : send_say(s, RECORD_SUSPENDING, NULL, 0);
+}
+
 /* Carry out what is more than an answer. */
 static int act(struct send *s, const struct hv_round *round, const struct policy_output *policy)
 {
+	int rc = 0;
+
 	if (policy->no_converge)
 		no_converge(s, round, policy);
-	if (policy->cpu_percent == s->cpu_percent)
-		return 0;
+	if (policy->promote)
+		rc = say_suspending(s);
+	if (policy->promote && rc == 0)
+		rc = send_barrier(s); /* it has done so, or says why not */
+	if (rc || policy->cpu_percent == s->cpu_percent)
+		return rc;
 	s->cpu_percent = policy->cpu_percent;
 	return s->src.hv->throttle(&s->src.dom, policy->cpu_percent, s->err);
 }
@@ -189,6 +231,7 @@ static struct policy_output decide(struct send *s, const struct hv_round *round)
 		.max_downtime_ms = s->wish.max_downtime_ms,
 		.stalled_rounds = s->stalled_rounds,
 		.cpu_percent = s->cpu_percent,
+		.to_promote = s->src.window.nr && !s->at.announced,
 		.on_no_converge = s->wish.on_no_converge,
 	};
 	struct policy_output out = policy_decide(&in);
@@ -225,32 +268,11 @@ static enum hv_decision on_round(void *ctx, const struct hv_round *round)
 	s->round_pages = 0;
 	s->rounds = round->round + (policy.decision != HV_STOP);
 	s->at.round = now;
+	s->at.sending = clock_ms();
 	if (round->round == 0)
 		s->at.first = now;
 	send_progress(s, "copying");
 	return policy.decision;
-}
-
-/* What was learned of the guest's addresses, told while it still runs: the pause pays nothing. */
-static int send_addresses(struct send *s)
-{
-	struct netfix_vif vif[ADDRESS_VIFS_MAX];
-	unsigned nr = network_vifs(&s->src.dom, vif);
-	struct addresses *found = &s->learner.found;
-	struct nethost h;
-	uint8_t body[2 + 22 * ADDRESSES_MAX];
-
-	if (nr == 0)
-		return 0;
-	learn_drain(&s->learner);
-	learn_end(&s->learner);
-	if (nethost_read(&h, NULL) == 0) {
-		learn_tables(&h, vif, nr, found);
-		nethost_dispose(&h);
-	}
-	network_known(&s->cfg, &s->src.dom, found);
-	address_settle(found);
-	return send_say(s, RECORD_ADDRESSES, body, address_put(body, sizeof(body), found));
 }
 
 void send_begin_learning(struct send *s)
@@ -273,7 +295,7 @@ static int on_drain(void *ctx)
 	int rc = send_barrier(s);
 
 	if (rc == 0)
-		measure_rate(s, (double)(clock_ms() - s->at.round) + 0.5);
+		measure_rate(s, (double)(clock_ms() - s->at.sending) + 0.5);
 	return rc;
 }
 
@@ -284,18 +306,14 @@ static int on_suspending(void *ctx)
 	 * there to spare others, the guest not least. */
 	int rc = send_barrier(s);
 
-	if (rc == 0)
-		rc = send_addresses(s);
+	if (rc == 0 && !s->at.announced)
+		rc = say_suspending(s);
 	if (rc == 0 && s->wish.bwlimit)
 		rc = send_pace(s, 0);
-	if (rc)
-		return rc;
 	s->pages_live = s->pages;
-	s->at.suspending = clock_ms(); /* from here on a link that is lost ends the move */
+	s->at.suspending = clock_ms();
 	send_progress(s, "suspending");
-	/* One that stands still from the first page on would have two primaries for all its pages.
-	 */
-	return s->wish.still ? 0 : send_say(s, RECORD_SUSPENDING, NULL, 0);
+	return rc;
 }
 
 static int on_suspended(void *ctx)

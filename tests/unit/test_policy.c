@@ -225,6 +225,46 @@ static void test_polish_only_what_shrinks(void **state)
 	assert_int_equal(policy_decide(&in).decision, HV_STOP);
 }
 
+/* The disks become writable there before the guest stops; what it dirties meanwhile gets a round,
+ * but for one that is long and would be vain. */
+static void test_promote(void **state)
+{
+	struct policy_input in = {.round = 1,
+		.dirty_pages = 12,
+		.previous_left = 131072,
+		.pages_per_s = LINK,
+		.max_downtime_ms = 300,
+		.cpu_percent = 100,
+		.on_no_converge = NO_CONVERGE_STOP};
+	struct policy_output out;
+
+	(void)state;
+	assert_int_equal(policy_decide(&in).decision, HV_LAST);
+	assert_false(policy_decide(&in).promote);
+	in.to_promote = true;
+	out = policy_decide(&in);
+	assert_int_equal(out.decision, HV_CONTINUE);
+	assert_true(out.promote);
+	in.dirty_pages = 60000; /* not yet */
+	assert_int_equal(policy_decide(&in).decision, HV_CONTINUE);
+	assert_false(policy_decide(&in).promote);
+
+	in.dirty_pages = in.previous_left = 30000; /* 1.2 s a round, for ever */
+	in.dirty_per_s = LINK;
+	in.stalled_rounds = POLICY_STALL_LIMIT;
+	out = policy_decide(&in);
+	assert_int_equal(out.decision, HV_STOP);
+	assert_true(out.promote && out.no_converge);
+	in.fixed_ms = 1200; /* as much again, whatever the pages */
+	out = policy_decide(&in);
+	assert_int_equal(out.decision, HV_CONTINUE);
+	assert_true(out.promote && !out.no_converge);
+	in.on_no_converge = NO_CONVERGE_ABORT;
+	out = policy_decide(&in);
+	assert_int_equal(out.decision, HV_ABORT);
+	assert_true(!out.promote && out.no_converge);
+}
+
 static void test_slower(void **state)
 {
 	uint32_t percent = 100;
@@ -254,6 +294,7 @@ static struct policy_input any_input(struct test_random *random)
 		.max_downtime_ms = test_random_below(random, 3600001),
 		.stalled_rounds = test_random_below(random, 5),
 		.cpu_percent = POLICY_CPU_FLOOR + test_random_below(random, 91),
+		.to_promote = test_random_below(random, 2),
 		.on_no_converge =
 			NO_CONVERGE_ABORT + (enum config_no_converge)test_random_below(random, 3),
 	};
@@ -273,7 +314,11 @@ static void test_any_input(void **state)
 		assert_non_null(out.reason);
 		assert_in_range(out.cpu_percent, POLICY_CPU_FLOOR, in.cpu_percent);
 		if (in.round >= POLICY_MAX_ROUNDS)
-			assert_int_not_equal(out.decision, HV_CONTINUE);
+			assert_true(out.decision != HV_CONTINUE || out.promote);
+		/* No guest stops before the disks are writable, or are about to be. */
+		if (out.decision == HV_STOP || out.decision == HV_LAST)
+			assert_int_equal(out.promote, in.to_promote);
+		assert_false(out.promote && (!in.to_promote || out.decision == HV_LAST));
 		if (out.cpu_percent < in.cpu_percent)
 			assert_int_equal(in.on_no_converge, NO_CONVERGE_THROTTLE);
 		if (in.on_no_converge == NO_CONVERGE_STOP)
@@ -297,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_prediction),
 		cmocka_unit_test(test_polish_beside_hot_pages),
 		cmocka_unit_test(test_polish_only_what_shrinks),
+		cmocka_unit_test(test_promote),
 		cmocka_unit_test(test_slower),
 		cmocka_unit_test(test_any_input),
 	};
