@@ -3,7 +3,7 @@
 
 #define TELLING_PAGES 64u /* a smaller batch says little about what a page costs */
 #define TRIES	      2u  /* before a way is known: the first one finds everything cold */
-#define RETRY	      32u /* batches until the other way is tried again */
+#define RETRY	      32u /* batches until another way is tried again */
 
 /* For a quarter of its time or more: with more bytes it would be longer. */
 static bool waits(const struct adapt_cost *cost)
@@ -16,26 +16,40 @@ static bool is_known(const struct adapt_cost *cost)
 	return cost->tries >= TRIES;
 }
 
-/* Twice as fast: bytes are worth something, too, to whoever else uses the link. */
-static bool raw_is_faster(const struct adapt *a)
+/* Bytes are worth something, too, to whoever else uses the link: raw pages must be twice as fast.
+ */
+static enum adapt_way fastest(const struct adapt *a)
 {
-	return a->cost[ADAPT_RAW].page_ns * 2 < a->cost[ADAPT_COMPRESS].page_ns;
+	int64_t well_ns = a->cost[ADAPT_COMPRESS].page_ns;
+
+	if (a->cost[ADAPT_RAW].page_ns * 2 < well_ns)
+		return ADAPT_RAW;
+	return a->cost[ADAPT_HASTE].page_ns * 9 < well_ns * 8 ? ADAPT_HASTE : ADAPT_COMPRESS;
+}
+
+/* The next but `way`. */
+static enum adapt_way another(enum adapt_way after, enum adapt_way way)
+{
+	after = (after + 1) % ADAPT_WAYS;
+	return after == way ? (after + 1) % ADAPT_WAYS : after;
 }
 
 static enum adapt_way choose(struct adapt *a, bool engine_waits)
 {
-	bool raw = raw_is_faster(a);
+	enum adapt_way way;
 
 	if (a->bytes_are_dear || !engine_waits || !is_known(&a->cost[ADAPT_COMPRESS]) ||
 		waits(&a->cost[ADAPT_COMPRESS]))
 		return ADAPT_COMPRESS;
-	if (!is_known(&a->cost[ADAPT_RAW]) && !waits(&a->cost[ADAPT_RAW]))
-		return ADAPT_RAW;
-	if (++a->since_retry >= RETRY) {
-		a->since_retry = 0;
-		raw = !raw;
-	}
-	return raw ? ADAPT_RAW : ADAPT_COMPRESS;
+	for (way = ADAPT_HASTE; way < ADAPT_WAYS; way++)
+		if (!is_known(&a->cost[way]) && !waits(&a->cost[way]))
+			return way;
+	way = fastest(a);
+	if (++a->since_retry < RETRY)
+		return way;
+	a->since_retry = 0;
+	a->retry = another(a->retry, way);
+	return a->retry;
 }
 
 enum adapt_way adapt_begin(struct adapt *a, uint32_t pages, bool engine_waits, int64_t now_ns)

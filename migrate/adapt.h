@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * adapt: is the next batch worth compressing? Pure: what is known goes in by value.
+ * adapt: how well is the next batch worth compressing? Pure: what is known goes in by value.
  *
  * Compressing saves bytes and costs time. When what is compressed has to wait for the link, bytes
  * are all that counts; when the engine is slower than we are, the time is there anyway. Only
- * between a faster link and a faster engine is it a question, and then pages go raw if that is
- * twice as fast, by what the last batches took from their encoding until they had left.
- * The other way is tried now and then, because contents and links change.
+ * between a faster link and a faster engine is it a question. Then pages go raw if that is twice as
+ * fast as compressing them well, or else are compressed in haste if that is faster by an eighth, by
+ * what the last batches took from their encoding until they had left.
+ * The other ways are tried now and then, because contents and links change.
  */
 #ifndef MIGRATE_ADAPT_H
 #define MIGRATE_ADAPT_H
@@ -17,7 +18,7 @@
 /* What the kernel may hold of a link without having sent it. More, and no frame seems to wait. */
 #define ADAPT_UNSENT_BYTES (256 << 10)
 
-enum adapt_way { ADAPT_COMPRESS, ADAPT_RAW, ADAPT_WAYS };
+enum adapt_way { ADAPT_COMPRESS, ADAPT_HASTE, ADAPT_RAW, ADAPT_WAYS };
 
 struct adapt_cost {
 	unsigned tries;
@@ -31,8 +32,9 @@ struct adapt {
 	/* The rest is private. */
 	struct adapt_cost cost[ADAPT_WAYS];
 	unsigned since_retry;
-	enum adapt_way way; /* of the batch under way */
-	uint32_t pages;	    /* of it; 0 = none is */
+	enum adapt_way retry; /* the last that was tried again */
+	enum adapt_way way;   /* of the batch under way */
+	uint32_t pages;	      /* of it; 0 = none is */
 	int64_t began_ns;
 };
 

@@ -8,8 +8,9 @@
 
 #define DESCRIPTOR_LEN 4u
 #define LZ4_WORTH      (PAGE_BYTES - PAGE_BYTES / 32) /* a smaller gain is not worth unpacking */
-#define DELTA_WORTH    (PAGE_BYTES / 2)		      /* a larger delta is tried as LZ4 instead */
-#define STALE_ROUNDS   2u /* a place of no use for so long may go to another page */
+#define LZ4_HASTE      8 /* LZ4's acceleration: a third less time for a tenth more bytes */
+#define DELTA_WORTH    (PAGE_BYTES / 2) /* a larger delta is tried as LZ4 instead */
+#define STALE_ROUNDS   2u		/* a place of no use for so long may go to another page */
 
 void codec_dispose(struct codec *c)
 {
@@ -108,13 +109,15 @@ static void xor_pages(uint8_t *out, const uint8_t *a, const uint8_t *b)
 }
 
 /* Compress to where the next body goes, if it gets smaller than `worth`. The length or 0. */
-static size_t pack(const uint8_t *page, struct wire_writer *bodies, size_t worth)
+static size_t pack(
+	const struct codec *c, const uint8_t *page, struct wire_writer *bodies, size_t worth)
 {
 	int room = (int)(bodies->left < worth ? bodies->left : worth), packed;
 
 	if (!looks_compressible(page))
 		return 0;
-	packed = LZ4_compress_default((const char *)page, (char *)bodies->p, PAGE_BYTES, room);
+	packed = LZ4_compress_fast(
+		(const char *)page, (char *)bodies->p, PAGE_BYTES, room, c->haste ? LZ4_HASTE : 1);
 	if (packed <= 0)
 		return 0;
 	bodies->p += packed;
@@ -137,7 +140,7 @@ static bool encode_change(struct codec *c, uint64_t pfn, const uint8_t *page,
 		put_descriptor(desc, PAGE_KIND_SAME, 0, 0);
 		return true;
 	}
-	len = pack(change, bodies, DELTA_WORTH);
+	len = pack(c, change, bodies, DELTA_WORTH);
 	if (!len)
 		return false;
 	put_descriptor(desc, PAGE_KIND_DELTA, 0, len);
@@ -162,7 +165,7 @@ static void encode_page(struct codec *c, uint64_t pfn, const uint8_t *page,
 		keep(c, pfn, page);
 		flags = CODEC_KEEP;
 	}
-	len = c->raw ? 0 : pack(page, bodies, LZ4_WORTH);
+	len = c->raw ? 0 : pack(c, page, bodies, LZ4_WORTH);
 	if (len) {
 		put_descriptor(desc, PAGE_KIND_LZ4, flags, len);
 		return;

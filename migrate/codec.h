@@ -38,6 +38,7 @@ struct codec {
 	uint8_t *pages;
 	uint32_t *used; /* sender: the round in which a place was last of use */
 	uint32_t round; /* sender */
+	bool haste;	/* sender: for now, compress with less care, for a tenth more bytes or so */
 	bool raw;	/* sender: for now, neither compress whole pages nor keep versions anew */
 };
 

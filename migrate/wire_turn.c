@@ -79,14 +79,16 @@ static size_t encode_pages(struct wire *w, const struct record *rec, uint8_t *pl
 {
 	bool slot = rec->type == RECORD_SLOT;
 	struct page_batch batch;
+	enum adapt_way way;
 	size_t body;
 
 	if (slot ? !w->lane.base || !record_get_slot(rec, &batch) : !record_get_pages(rec, &batch))
 		return 0;
 	if (slot)
 		batch.data = lane_slot(&w->lane);
-	w->codec.raw =
-		adapt_begin(&w->adapt, batch.nr_data, engine_waits(), clock_ns()) == ADAPT_RAW;
+	way = adapt_begin(&w->adapt, batch.nr_data, engine_waits(), clock_ns());
+	w->codec.haste = way == ADAPT_HASTE;
+	w->codec.raw = way == ADAPT_RAW;
 	body = codec_encode(&w->codec, &batch, plain + RECORD_HEADER_LEN, RECORD_BODY_MAX);
 	if (!body)
 		return 0;

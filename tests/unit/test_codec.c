@@ -392,6 +392,7 @@ static void test_rounds(void **state)
 		for (unsigned batches = 0; batches < 8; batches++) {
 			batch = (struct page_batch){.nr = 100, .nr_data = 100, .data = data};
 			sender.raw = batches % 3 == 0;
+			sender.haste = batches % 3 == 1;
 			for (uint32_t i = 0; i < 100; i++) {
 				uint32_t n = test_random_below(&random, PAGES);
 
@@ -464,6 +465,24 @@ static void test_raw(void **state)
 	one_page(page);
 	assert_true(codec_encode(&sender, &batch, wire, sizeof(wire)) < 100);
 	assert_int_equal(wire[16], PAGE_KIND_DELTA);
+}
+
+/* Compressed with less care: more bytes, the same page. */
+static void test_haste(void **state)
+{
+	uint8_t page[PAGE_BYTES];
+	size_t well, len;
+
+	(void)state;
+	for (unsigned i = 0; i < sizeof(page); i++)
+		page[i] = (uint8_t)(i % 23 * (i / 40 % 5));
+	one_page(page);
+	well = codec_encode(&sender, &batch, wire, sizeof(wire));
+	sender.haste = true;
+	len = codec_encode(&sender, &batch, wire, sizeof(wire));
+	assert_in_range(len, well + 1, PAGE_BYTES / 2);
+	assert_int_equal(decode(wire, len), 1);
+	assert_memory_equal(got.data, page, sizeof(page));
 }
 
 /* A sender that speaks of a version which is not kept. */
@@ -590,6 +609,7 @@ int main(void)
 		cmocka_unit_test_setup(test_rounds, fresh),
 		cmocka_unit_test_setup(test_delta_is_small, fresh),
 		cmocka_unit_test_setup(test_raw, fresh),
+		cmocka_unit_test_setup(test_haste, fresh),
 		cmocka_unit_test_setup(test_lies_about_versions, fresh),
 	};
 
