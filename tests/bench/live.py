@@ -6,7 +6,8 @@ are encrypted and verified, and both postpone what is dirty in every round, whic
 
     ./build.sh bench live [--memory MIB] [--only LINK]... [--guest NAME]...
 
-A guest writes at a share of what the link takes of raw pages. The pause's target is the default one, 300 ms.
+A guest writes at a share of what the link takes of raw pages, and has as much more memory as its link is faster, so that
+a move is as long and of as many rounds on each. The pause's target is the default one, 300 ms.
 """
 import argparse
 import json
@@ -19,9 +20,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests/e2e"), str(ROOT / "tests/bench")]
 import shaped  # noqa: E402
 
-# name, tc's rate, raw pages a second that it takes; what loopback takes depends on the machine
-LINKS = [("100 Mbit/s", "100mbit", 3000), ("300 Mbit/s", "300mbit", 9000), ("1 Gbit/s", "1gbit", 30000),
-         ("unlimited", None, 100000)]
+# name, tc's rate, raw pages a second that it takes, the guest's MiB; what loopback takes depends on the machine
+LINKS = [("100 Mbit/s", "100mbit", 3000, 128), ("300 Mbit/s", "300mbit", 9000, 384), ("1 Gbit/s", "1gbit", 30000, 1280),
+         ("unlimited", None, 100000, 1280)]
 
 # name, working set in % of memory, pages it writes a second as a share of the link's
 GUESTS = [("idle", 5, 0.005), ("a fifth, half the link's rate", 20, 0.5), ("a fifth, the link's rate", 20, 1.0),
@@ -55,7 +56,7 @@ def one(harness, world, extra, memory):
 def run(harness, args):
     programs = {"migrate": None, "xl rule": rival_programs(pathlib.Path(args.build).resolve())}
     rows = []
-    for link, rate, takes in LINKS:
+    for link, rate, takes, memory in LINKS:
         if args.only and link not in args.only:
             continue
         if rate and os.geteuid() != 0:
@@ -67,7 +68,7 @@ def run(harness, args):
             row = {"link": link, "guest": guest}
             for how, where in programs.items():
                 with shaped.link(rate), harness.World(host=shaped.host_class(harness, rate, where)) as world:
-                    row[how] = one(harness, world, f"fill=60 wss={wss} rate={max(1, int(takes * share))}", args.memory)
+                    row[how] = one(harness, world, f"fill=60 wss={wss} rate={max(1, int(takes * share))}", args.memory or memory)
             rows.append(row)
             print(f"{link}, {guest}: " + "; ".join(
                 f"{how} {row[how]['total_ms']} ms, pause {row[how]['downtime_ms']} ms, {row[how]['wire_bytes'] >> 20} MiB"
@@ -94,8 +95,8 @@ def table(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build")
-    parser.add_argument("--memory", type=int, default=128, metavar="MIB")
-    parser.add_argument("--only", action="append", choices=[name for name, _, _ in LINKS], metavar="LINK")
+    parser.add_argument("--memory", type=int, metavar="MIB", help="of each guest")
+    parser.add_argument("--only", action="append", choices=[link[0] for link in LINKS], metavar="LINK")
     parser.add_argument("--guest", action="append", choices=[name for name, _, _ in GUESTS], metavar="NAME")
     args = parser.parse_args()
     os.environ["LIFEBOAT_BUILD"] = args.build
