@@ -262,14 +262,18 @@ int drbd_window_whole(const struct drbd_window *w, const char *proc, struct erro
 }
 
 /*
- * DRBD asks the other host first, and when the connection ends meanwhile does it without: what is
- * here may then be old.
+ * Not where the connection is gone: a primary that was alone has a history of its own. And DRBD
+ * asks the other host first, and when the connection ends meanwhile does it without: what is here
+ * may then be old.
  */
 int drbd_window_promote(struct drbd_window *w, struct error *err)
 {
-	int rc = w->primary ? 0 : on_each(w, (const char *const[]){"primary", NULL}, 0, err);
+	int rc = drbd_window_whole(w, DRBD_PROC, err);
 
-	w->primary |= rc == 0;
+	if (rc || w->primary)
+		return rc;
+	rc = on_each(w, (const char *const[]){"primary", NULL}, 0, err);
+	w->primary = rc == 0;
 	return rc ? rc : drbd_window_whole(w, DRBD_PROC, err);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * drbd: the dual-primary window of a move. Disks on DRBD must be writable on both hosts from the
- * moment the destination attaches them until the source's domain is gone, and at no other time.
+ * drbd: the dual-primary window of a move. Disks on DRBD are writable on both hosts from shortly
+ * before the guest stands still, so that this is no part of its pause, until the source's domain is
+ * gone, and at no other time. The destination's domain gets them once the guest does stand still.
  *
  * All of it runs drbdadm(8) and blocks for as long as that takes, at most DRBD_COMMAND_MS a
  * resource, or until the deadline where one is given (0 = one attempt).
@@ -73,8 +74,8 @@ int drbd_window_open(struct drbd_window *w, const struct config *cfg,
 int drbd_window_whole(const struct drbd_window *w, const char *proc, struct error *err) WARN_UNUSED;
 
 /*
- * Destination: become primary, inside the open window, unless it is; then, each time, look that the
- * source is still connected: -ENOTCONN when it is not. Nothing may open the disks here before the
+ * Destination: become primary, inside the open window, unless it is. Each time, before and after, look
+ * that the source is still connected: -ENOTCONN when it is not. Nothing may open the disks here before the
  * source's are at rest. On failure drbd_window_end with `demote` takes it back.
  */
 int drbd_window_promote(struct drbd_window *w, struct error *err) WARN_UNUSED;

@@ -156,7 +156,8 @@ struct policy_output policy_decide(const struct policy_input *in)
 	struct policy_output out = decide(in);
 
 	out.promote = in->to_promote && (out.decision == HV_LAST || out.decision == HV_STOP);
-	if (out.promote && (out.decision == HV_LAST || is_short(in))) {
+	/* Vain are only the rounds of a guest that is given up. */
+	if (out.promote && (!out.no_converge || is_short(in))) {
 		out.decision = HV_CONTINUE;
 		out.no_converge = false; /* that is said when it does stop */
 		out.reason = "the disks become writable there, and one more round";

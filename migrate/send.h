@@ -11,9 +11,8 @@
 
 /* Milestones of the move, clock_ms() values, 0 until reached. */
 struct send_times {
-	int64_t start, accepted, first;
-	int64_t round, sending; /* this round: when it was asked for, and when it began */
-	int64_t announced;	/* SUSPENDING was said, or is not */
+	int64_t start, accepted, first, round;
+	int64_t announced; /* SUSPENDING was said, or is not */
 	int64_t suspending, suspended, quiesced, ready, go, done;
 };
 
@@ -73,6 +72,7 @@ struct send {
 	uint64_t pages, round_pages, round_dirty, previous_left, dirty_per_s;
 	struct send_rate rate;
 	uint32_t stalled_rounds, cpu_percent, fixed_ms;
+	uint32_t promote_ms;   /* that the destination's disks took to become writable */
 	uint64_t predicted_ms; /* of the pause, by the last decision */
 	uint64_t pages_live;   /* sent before the guest stood still */
 	unsigned barriers;
@@ -105,7 +105,7 @@ int send_stream(struct send *s) WARN_UNUSED;
 
 /*
  * send_session.c: what is said from ACCEPT to QUIESCED, on s->wish.streams links or as many of them
- * as can be had. While the guest runs, a link that is lost is replaced within cfg.resume_s, and
+ * as can be had. Until SUSPENDING is said, a link that is lost is replaced within cfg.resume_s, and
  * nothing above notices; they fail when that is over, when the destination has given up, or with
  * -ECANCELED.
  *

@@ -296,7 +296,7 @@ static void learn(struct send *s)
 	if (s->asked || !s->src.confirmed)
 		return;
 	fixed_store(&s->cfg, FIXED_REST, s->src.peer->name, &s->src.dom,
-		(uint32_t)(s->at.first - s->at.start + clock_ms() - s->at.done));
+		(uint32_t)(s->at.first - s->at.start + clock_ms() - s->at.done) + s->promote_ms);
 	/* Under a limit the rate is not that of the pause. */
 	if (!rate || s->wish.bwlimit)
 		return;

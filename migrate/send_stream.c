@@ -201,19 +201,32 @@ static int say_suspending(struct send *s)
 	return rc || s->wish.still ? rc : send_say(s, RECORD_SUSPENDING, NULL, 0);
 }
 
+/* While the guest runs: wait until the destination's disks are writable, or it says why not. */
+static int promote_there(struct send *s)
+{
+	int64_t start = clock_ms();
+	int rc = say_suspending(s);
+
+	if (rc == 0)
+		rc = send_settle(s);
+	s->promote_ms = (uint32_t)(clock_ms() - start);
+	return rc;
+}
+
 /* Carry out what is more than an answer. */
 static int act(struct send *s, const struct hv_round *round, const struct policy_output *policy)
 {
-	int rc = 0;
+	int rc;
 
 	if (policy->no_converge)
 		no_converge(s, round, policy);
-	if (policy->promote)
-		rc = say_suspending(s);
-	if (policy->promote && rc == 0)
-		rc = send_barrier(s); /* it has done so, or says why not */
-	if (rc || policy->cpu_percent == s->cpu_percent)
-		return rc;
+	if (policy->promote) {
+		rc = promote_there(s);
+		if (rc)
+			return rc;
+	}
+	if (policy->cpu_percent == s->cpu_percent)
+		return 0;
 	s->cpu_percent = policy->cpu_percent;
 	return s->src.hv->throttle(&s->src.dom, policy->cpu_percent, s->err);
 }
@@ -250,27 +263,26 @@ static enum hv_decision on_round(void *ctx, const struct hv_round *round)
 	struct send *s = ctx;
 	uint64_t left = round->dirty_pages + round->hot_pages;
 	struct policy_output policy;
-	int64_t now;
 
 	if (steer_look(&s->steer, s->err))
 		return HV_ABORT;
 	learn_drain(&s->learner);
-	now = clock_ms();
 	if (round->round > 0)
-		s->dirty_per_s = left * 1000 / ((uint64_t)(now - s->at.round) + 1);
+		s->dirty_per_s = left * 1000 / ((uint64_t)(clock_ms() - s->at.round) + 1);
 	policy = decide(s, round);
 	if (act(s, round, &policy))
 		return HV_ABORT;
 	s->stalled_rounds = policy.stalled_rounds;
 	s->predicted_ms = policy.predicted_ms;
 	s->previous_left = left;
+	if (policy.promote) /* what it dirtied meanwhile is in this round, or in the next */
+		s->previous_left += s->dirty_per_s * s->promote_ms / 1000;
 	s->round_dirty = round->dirty_pages;
 	s->round_pages = 0;
 	s->rounds = round->round + (policy.decision != HV_STOP);
-	s->at.round = now;
-	s->at.sending = clock_ms();
+	s->at.round = clock_ms();
 	if (round->round == 0)
-		s->at.first = now;
+		s->at.first = s->at.round;
 	send_progress(s, "copying");
 	return policy.decision;
 }
@@ -295,7 +307,7 @@ static int on_drain(void *ctx)
 	int rc = send_barrier(s);
 
 	if (rc == 0)
-		measure_rate(s, (double)(clock_ms() - s->at.sending) + 0.5);
+		measure_rate(s, (double)(clock_ms() - s->at.round) + 0.5);
 	return rc;
 }
 
@@ -310,10 +322,12 @@ static int on_suspending(void *ctx)
 		rc = say_suspending(s);
 	if (rc == 0 && s->wish.bwlimit)
 		rc = send_pace(s, 0);
+	if (rc)
+		return rc;
 	s->pages_live = s->pages;
 	s->at.suspending = clock_ms();
 	send_progress(s, "suspending");
-	return rc;
+	return 0;
 }
 
 static int on_suspended(void *ctx)

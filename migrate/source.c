@@ -173,7 +173,7 @@ static int step_abort(struct source *s, struct error *err)
 	return 0;
 }
 
-/* The destination makes its disks writable on this word: nothing may be on its way to ours. */
+/* The destination's domain gets its disks on this word: nothing may be on its way to ours. */
 static int step_quiesced(struct source *s, struct error *err)
 {
 	uint8_t body[64];

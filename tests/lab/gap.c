@@ -40,8 +40,8 @@ struct report {
 
 /* Who asks. */
 struct client {
-	int fd; /* -1 = nobody */
-	bool sent, late;
+	int fd;			/* -1 = nobody */
+	bool sent, late, whole; /* whole: the guest said that this was all */
 	uint64_t asked;
 	struct answer before; /* if `late` */
 	size_t len;
@@ -98,8 +98,10 @@ static void report_answer(
 	if (!r->answers)
 		r->first_ms = now;
 	if (before && strcmp(a->boot, before->boot) != 0)
-		r->reboots++;
-	else if (before && (a->ticks < before->ticks || a->disk_seq < before->disk_seq))
+		r->reboots += strcmp(a->boot, r->last.boot) != 0;
+	else if (before && a->ticks < before->ticks)
+		r->backwards++;
+	if (before && a->disk_seq < before->disk_seq)
 		r->backwards++;
 	r->answers++;
 	r->last_ms = now;
@@ -125,7 +127,7 @@ static void report_print(const struct report *r, uint64_t start, uint64_t end)
 
 static const char *body_of(const struct client *c)
 {
-	return strncmp(c->reply, "HTTP/1.", 7) == 0 && strstr(c->reply, " 200 ")
+	return c->whole && strncmp(c->reply, "HTTP/1.", 7) == 0 && strstr(c->reply, " 200 ")
 		       ? strstr(c->reply, "\r\n\r\n")
 		       : NULL;
 }
@@ -153,8 +155,10 @@ static void client_begin(struct client *c, const struct sockaddr_in *to, struct 
 		client_end(c, r, now);
 	*c = (struct client){.asked = now, .late = r->answers > 0, .before = r->last};
 	c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (c->fd >= 0 && connect(c->fd, (const struct sockaddr *)to, sizeof(*to)) < 0 &&
-		errno != EINPROGRESS)
+	if (c->fd < 0)
+		r->failures++;
+	else if (connect(c->fd, (const struct sockaddr *)to, sizeof(*to)) < 0 &&
+		 errno != EINPROGRESS)
 		client_end(c, r, now);
 }
 
@@ -172,11 +176,13 @@ static bool client_go_on(struct client *c)
 	if (n < 0)
 		return errno != EAGAIN;
 	c->len += (size_t)n;
+	c->whole = n == 0;
 	return n == 0 || c->len == sizeof(c->reply) - 1;
 }
 
 /* All clients, until the moment. */
-static void clients_go_on(struct client *clients, struct report *r, uint64_t timeout, uint64_t until)
+static void clients_go_on(
+	struct client *clients, struct report *r, uint64_t timeout, uint64_t until)
 {
 	struct pollfd p[CLIENTS];
 
@@ -192,8 +198,8 @@ static void clients_go_on(struct client *clients, struct report *r, uint64_t tim
 		for (unsigned i = 0; i < CLIENTS; i++) {
 			struct client *c = &clients[i];
 
-			if (c->fd >= 0 && ((p[i].revents && client_go_on(c)) ||
-						  now - c->asked >= timeout))
+			if (c->fd >= 0 &&
+				((p[i].revents && client_go_on(c)) || now - c->asked >= timeout))
 				client_end(c, r, now);
 		}
 	} while (!stopping && now_ms() < until);
@@ -255,7 +261,8 @@ int main(int argc, char **argv)
 			return usage();
 		}
 	}
-	if (optind != argc || interval == 0 || timeout / interval >= CLIENTS || inet_pton(AF_INET, host, &to.sin_addr) != 1)
+	if (optind != argc || interval == 0 || timeout / interval >= CLIENTS ||
+		inet_pton(AF_INET, host, &to.sin_addr) != 1)
 		return usage();
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
@@ -265,7 +272,7 @@ int main(int argc, char **argv)
 	while (!stopping && !(seconds && now_ms() - start >= seconds * 1000) &&
 		!(until_eof && stdin_ended())) {
 		client_begin(&clients[r.requests % CLIENTS], &to, &r);
-		next += interval;
+		next = next + interval < now_ms() ? now_ms() : next + interval;
 		clients_go_on(clients, &r, timeout, next);
 	}
 	report_print(&r, start, now_ms());

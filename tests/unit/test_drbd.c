@@ -245,6 +245,26 @@ static void test_rejoin(void **state)
 	assert_int_equal(was_said(asked, "discard"), false);
 }
 
+/* A side that is alone does not become primary: it would have a history of its own. */
+static void test_promote(void **state)
+{
+	struct error why = ERROR_INIT;
+
+	(void)state;
+	put("primary.web", "", 0644);
+	put("dstate.web", "UpToDate/DUnknown\n", 0644);
+	assert_int_equal(drbd_window_promote(&window, &why), -ENOTCONN);
+	assert_false(window.primary);
+	put("dstate.web", "UpToDate/UpToDate\n", 0644);
+	assert_int_equal(drbd_window_promote(&window, &why), 0);
+	assert_true(window.primary);
+	/* Once is enough; the connection is looked at each time. */
+	put("primary.web", "", 0);
+	put("dstate.web", "UpToDate/DUnknown\n", 0644);
+	assert_int_equal(drbd_window_promote(&window, &why), -ENOTCONN);
+	assert_true(window.primary);
+}
+
 static void test_no_drbd_disks(void **state)
 {
 	const struct domain dom = {.nr_disks = 1, .disk = {{.path = "/srv/plain"}}};
@@ -291,6 +311,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_each_resource, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_drbdadm, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unknown_device, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_promote, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_drbd_disks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sendpage, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_whole, setup, teardown),

@@ -249,6 +249,12 @@ static void test_promote(void **state)
 	assert_int_equal(policy_decide(&in).decision, HV_CONTINUE);
 	assert_false(policy_decide(&in).promote);
 
+	in.dirty_pages = 300; /* a burst: of a round it is said that it would be vain */
+	in.dirty_per_s = 3 * LINK;
+	out = policy_decide(&in);
+	assert_int_equal(out.decision, HV_CONTINUE);
+	assert_true(out.promote);
+
 	in.dirty_pages = in.previous_left = 30000; /* 1.2 s a round, for ever */
 	in.dirty_per_s = LINK;
 	in.stalled_rounds = POLICY_STALL_LIMIT;
