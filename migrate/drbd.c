@@ -234,7 +234,7 @@ int drbd_window_open(struct drbd_window *w, const struct config *cfg,
 		"net-options", "--protocol=C", "--allow-two-primaries=yes", NULL};
 	int rc;
 
-	if (!w->nr)
+	if (!w->nr || w->open)
 		return 0;
 	set_path(w, cfg, uuid);
 	rc = write_down(w, err);

@@ -61,7 +61,11 @@ void drbd_window_check(const struct drbd_window *w, struct findings *found);
 #define DRBD_SENDPAGE "/sys/module/drbd/parameters/disable_sendpage"
 void drbd_sendpage_check(const struct drbd_window *w, const char *param, struct findings *found);
 
-/* Write it down; then protocol C and allow-two-primaries on this host. Idempotent. */
+/*
+ * Write it down; then protocol C and allow-two-primaries on this host, unless that is done. The
+ * source first, so that whatever the destination has done, the source's note mends the connection,
+ * too.
+ */
 int drbd_window_open(struct drbd_window *w, const struct config *cfg,
 	const uint8_t uuid[static DOMAIN_UUID_LEN], struct error *err) WARN_UNUSED;
 

@@ -137,6 +137,14 @@ static int count_round(struct receive *r)
 	return 0;
 }
 
+static int promote(struct receive *r)
+{
+	struct destination *d = &r->dst;
+	int rc = drbd_window_open(&d->window, &r->cfg, d->engine.entry.uuid, &r->err);
+
+	return rc ? rc : drbd_window_promote(&d->window, &r->err);
+}
+
 /*
  * Its guest is about to stand still: before it does, our side of the disks becomes primary. Nobody
  * opens them here before libxl attaches them, which is after QUIESCED. The source does not come
@@ -145,7 +153,7 @@ static int count_round(struct receive *r)
 static int on_suspending(struct receive *r)
 {
 	join_close(&r->join);
-	return drbd_window_promote(&r->dst.window, &r->err);
+	return promote(r);
 }
 
 /* The source's disks are at rest: ours may be attached, and only now. */
@@ -160,7 +168,7 @@ static int on_quiesced(struct receive *r)
 		return error_set(&r->err, -EPROTO, NULL, "%s sent a bad QUIESCED", r->peer);
 	rc = verify_compare(&r->verify, &sums, d->name, &r->err);
 	if (rc == 0)
-		rc = drbd_window_promote(&d->window, &r->err);
+		rc = promote(r);
 	if (rc == 0)
 		rc = d->hv->restore_finish(d->restore, &d->dom, &r->err);
 	if (rc)

@@ -161,9 +161,7 @@ static int begin(struct receive *r, const char *json)
 	verify_init(&r->verify, d->engine.entry.token);
 	log_info("%s comes from %s", d->name, r->peer);
 	rc = receive_streams_begin(r);
-	if (rc == 0)
-		rc = d->hv->restore_begin(json, &d->restore, &r->err);
-	return rc ? rc : drbd_window_open(&d->window, &r->cfg, d->engine.entry.uuid, &r->err);
+	return rc ? rc : d->hv->restore_begin(json, &d->restore, &r->err);
 }
 
 /* What the peer calls its bridges and addresses may be called otherwise here. */

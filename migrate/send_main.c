@@ -191,11 +191,9 @@ static int offer(struct send *s, uint32_t flags)
 static int stream(struct send *s)
 {
 	struct source *src = &s->src;
-	int rc = drbd_window_open(&src->window, &s->cfg, src->engine.entry.uuid, s->err);
+	int rc = s->wish.bwlimit ? send_pace(s, s->wish.bwlimit) : 0;
 
 	verify_init(&src->verify, src->engine.entry.token);
-	if (rc == 0 && s->wish.bwlimit)
-		rc = send_pace(s, s->wish.bwlimit);
 	if (rc == 0)
 		rc = send_stream(s);
 	if (rc)

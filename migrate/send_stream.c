@@ -189,12 +189,17 @@ static int send_addresses(struct send *s)
 
 /*
  * The last that is said before the guest stands still: the destination's disks become writable, and
- * from here on a link that is lost ends the move.
+ * from here on a link that is lost ends the move. Ours must allow that before; and no earlier,
+ * since a connection of DRBD that comes back to one side that allows two primaries and one that
+ * does not is given up by both.
  */
 static int say_suspending(struct send *s)
 {
-	int rc = send_addresses(s);
+	struct source *src = &s->src;
+	int rc = drbd_window_open(&src->window, &s->cfg, src->engine.entry.uuid, s->err);
 
+	if (rc == 0)
+		rc = send_addresses(s);
 	s->at.announced = clock_ms();
 	/* One that stands still from the first page on would have two primaries for all its pages.
 	 */
