@@ -227,23 +227,6 @@ static int write_down(const struct drbd_window *w, struct error *err)
 	return rc ? error_sys(err, rc, FIX_DISK, "cannot write %s", w->path) : 0;
 }
 
-int drbd_window_open(struct drbd_window *w, const struct config *cfg,
-	const uint8_t uuid[static DOMAIN_UUID_LEN], struct error *err)
-{
-	const char *const args[] = {
-		"net-options", "--protocol=C", "--allow-two-primaries=yes", NULL};
-	int rc;
-
-	if (!w->nr || w->open)
-		return 0;
-	set_path(w, cfg, uuid);
-	rc = write_down(w, err);
-	if (rc)
-		return rc;
-	w->open = true; /* even when only some of it works: the end takes all of it back */
-	return on_each(w, args, 0, err);
-}
-
 int drbd_window_whole(const struct drbd_window *w, const char *proc, struct error *err)
 {
 	for (unsigned i = 0; i < w->nr; i++) {
@@ -259,6 +242,26 @@ int drbd_window_whole(const struct drbd_window *w, const char *proc, struct erro
 				state);
 	}
 	return 0;
+}
+
+int drbd_window_open(struct drbd_window *w, const struct config *cfg,
+	const uint8_t uuid[static DOMAIN_UUID_LEN], struct error *err)
+{
+	const char *const args[] = {
+		"net-options", "--protocol=C", "--allow-two-primaries=yes", NULL};
+	int rc;
+
+	if (!w->nr || w->open)
+		return 0;
+	rc = drbd_window_whole(w, DRBD_PROC, err);
+	if (rc)
+		return rc;
+	set_path(w, cfg, uuid);
+	rc = write_down(w, err);
+	if (rc)
+		return rc;
+	w->open = true; /* even when only some of it works: the end takes all of it back */
+	return on_each(w, args, 0, err);
 }
 
 /*

@@ -62,7 +62,8 @@ void drbd_window_check(const struct drbd_window *w, struct findings *found);
 void drbd_sendpage_check(const struct drbd_window *w, const char *param, struct findings *found);
 
 /*
- * Write it down; then protocol C and allow-two-primaries on this host, unless that is done. The
+ * Unless that is done: look that they are whole, as below, write it down, and then set protocol C
+ * and allow-two-primaries on this host. -ENOTCONN when they are not whole, and nothing is done. The
  * source first, so that whatever the destination has done, the source's note mends the connection,
  * too.
  */

@@ -245,6 +245,28 @@ static void test_rejoin(void **state)
 	assert_int_equal(was_said(asked, "discard"), false);
 }
 
+/* Nothing is written down, or set, for a resource that is alone; and it is set once. */
+static void test_open(void **state)
+{
+	static struct config cfg;
+	const uint8_t uuid[DOMAIN_UUID_LEN] = {1};
+	struct error why = ERROR_INIT;
+
+	(void)state;
+	snprintf(cfg.state_dir, sizeof(cfg.state_dir), "%s/state", dir);
+	put("net-options.--protocol=C", "", 0644);
+	put("dstate.web", "UpToDate/DUnknown\n", 0644);
+	assert_int_equal(drbd_window_open(&window, &cfg, uuid, &why), -ENOTCONN);
+	assert_false(window.open);
+	assert_int_equal(access(cfg.state_dir, F_OK), -1);
+	put("dstate.web", "UpToDate/UpToDate\n", 0644);
+	assert_int_equal(drbd_window_open(&window, &cfg, uuid, &why), 0);
+	assert_true(window.open);
+	assert_int_equal(access(window.path, F_OK), 0);
+	put("dstate.web", "UpToDate/DUnknown\n", 0644);
+	assert_int_equal(drbd_window_open(&window, &cfg, uuid, &why), 0);
+}
+
 /* A side that is alone does not become primary: it would have a history of its own. */
 static void test_promote(void **state)
 {
@@ -311,6 +333,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_each_resource, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_drbdadm, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unknown_device, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_promote, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_drbd_disks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sendpage, setup, teardown),
