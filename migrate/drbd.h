@@ -79,9 +79,9 @@ int drbd_window_open(struct drbd_window *w, const struct config *cfg,
 int drbd_window_whole(const struct drbd_window *w, const char *proc, struct error *err) WARN_UNUSED;
 
 /*
- * Destination: become primary, inside the open window, unless it is. Each time, before and after, look
- * that the source is still connected: -ENOTCONN when it is not. Nothing may open the disks here before the
- * source's are at rest. On failure drbd_window_end with `demote` takes it back.
+ * Destination: become primary, inside the open window, unless it is. Each time, before and after,
+ * look that the source is still connected: -ENOTCONN when it is not. Nothing may open the disks
+ * here before the source's are at rest. On failure drbd_window_end with `demote` takes it back.
  */
 int drbd_window_promote(struct drbd_window *w, struct error *err) WARN_UNUSED;
 
