@@ -18,37 +18,39 @@ static bool is_known(const struct adapt_cost *cost)
 
 /* Bytes are worth something, too, to whoever else uses the link: raw pages must be twice as fast.
  */
-static enum adapt_way fastest(const struct adapt *a)
+static enum adapt_way fastest(const struct adapt *a, enum adapt_way last)
 {
 	int64_t well_ns = a->cost[ADAPT_COMPRESS].page_ns;
 
-	if (a->cost[ADAPT_RAW].page_ns * 2 < well_ns)
+	if (last == ADAPT_RAW && a->cost[ADAPT_RAW].page_ns * 2 < well_ns)
 		return ADAPT_RAW;
 	return a->cost[ADAPT_HASTE].page_ns * 9 < well_ns * 8 ? ADAPT_HASTE : ADAPT_COMPRESS;
 }
 
-/* The next but `way`. */
-static enum adapt_way another(enum adapt_way after, enum adapt_way way)
+/* The next up to `last`, but `way`. */
+static enum adapt_way another(enum adapt_way after, enum adapt_way way, enum adapt_way last)
 {
-	after = (after + 1) % ADAPT_WAYS;
-	return after == way ? (after + 1) % ADAPT_WAYS : after;
+	do {
+		after = after >= last ? ADAPT_COMPRESS : after + 1;
+	} while (after == way);
+	return after;
 }
 
 static enum adapt_way choose(struct adapt *a, bool engine_waits)
 {
-	enum adapt_way way;
+	enum adapt_way last = engine_waits ? ADAPT_RAW : ADAPT_HASTE, way;
 
-	if (a->bytes_are_dear || !engine_waits || !is_known(&a->cost[ADAPT_COMPRESS]) ||
+	if (a->bytes_are_dear || !is_known(&a->cost[ADAPT_COMPRESS]) ||
 		waits(&a->cost[ADAPT_COMPRESS]))
 		return ADAPT_COMPRESS;
-	for (way = ADAPT_HASTE; way < ADAPT_WAYS; way++)
+	for (way = ADAPT_HASTE; way <= last; way++)
 		if (!is_known(&a->cost[way]) && !waits(&a->cost[way]))
 			return way;
-	way = fastest(a);
+	way = fastest(a, last);
 	if (++a->since_retry < RETRY)
 		return way;
 	a->since_retry = 0;
-	a->retry = another(a->retry, way);
+	a->retry = another(a->retry, way, last);
 	return a->retry;
 }
 

@@ -3,10 +3,10 @@
  * adapt: how well is the next batch worth compressing? Pure: what is known goes in by value.
  *
  * Compressing saves bytes and costs time. When what is compressed has to wait for the link, bytes
- * are all that counts; when the engine is slower than we are, the time is there anyway. Only
- * between a faster link and a faster engine is it a question. Then pages go raw if that is twice as
- * fast as compressing them well, or else are compressed in haste if that is faster by an eighth, by
- * what the last batches took from their encoding until they had left.
+ * are all that counts. Otherwise pages are compressed in haste if that is faster by an eighth, for
+ * the processor is the guests' as well; and where the engine is faster, too, so that the move waits
+ * for us, they go raw if that is twice as fast as compressing them well. All by what the last
+ * batches took from their encoding until they had left.
  * The other ways are tried now and then, because contents and links change.
  */
 #ifndef MIGRATE_ADAPT_H

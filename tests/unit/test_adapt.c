@@ -87,8 +87,8 @@ static void test_haste(void **state)
 	slow.cpu_ns[ADAPT_HASTE] = 5200;
 	gone(ADAPT_HASTE, &a, slow, 320);
 	assert_in_range(gone(ADAPT_HASTE, &a, slow, 320), 308, 311);
-	slow.engine_waits = false;
-	assert_int_equal(gone(ADAPT_COMPRESS, &a, slow, 320), 320);
+	slow.engine_waits = false; /* nobody waits for it, but the processor is not ours alone */
+	assert_in_range(gone(ADAPT_HASTE, &a, slow, 320), 308, 311);
 	slow.engine_waits = true;
 	slow.link_ns[ADAPT_COMPRESS] = 8000;
 	slow.link_ns[ADAPT_HASTE] = 9000;
@@ -170,7 +170,8 @@ static void test_the_first_try_of_a_way_counts_little(void **state)
 
 static void test_small_batches_and_other_frames_teach_nothing(void **state)
 {
-	struct world lies = {.cpu_ns = {1, 1, 100000}, .link_ns = {100000, 1, 1}, .engine_waits = true};
+	struct world lies = {
+		.cpu_ns = {1, 1, 100000}, .link_ns = {100000, 1, 1}, .engine_waits = true};
 	struct adapt a = experienced(), before = a;
 
 	(void)state;
