@@ -2,22 +2,33 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Count test results.
 
-summary.py JUNIT.xml LABEL STATUS   name what failed or was skipped, add the counts to $LIFEBOAT_TEST_COUNT; STATUS is
-                                    what meson ended with: it knows of a program that did not end, the XML may not
+summary.py JUNIT.xml LABEL STATUS   name what failed, with the end of what it said, and what was skipped; add the counts
+                                    to $LIFEBOAT_TEST_COUNT. STATUS is what meson ended with: it knows of a program that
+                                    did not end, the XML may not
 summary.py --total FILE             add up, print "N passed, N failed"; a skip counts as failed when $CI is set
 """
+import itertools
 import os
 import sys
 import xml.etree.ElementTree as ET
 
+LINES = 12  # of what a failed case said
+
+def said(suite, case):
+    """The last of the comments that follow the "not ok" of a case."""
+    lines = (suite.findtext("system-out") or "").splitlines()
+    at = next((i for i, line in enumerate(lines) if line.startswith("not ok") and case in line), len(lines))
+    return [*itertools.takewhile(lambda line: line.startswith("#"), lines[at + 1:])][-LINES:]
+
 
 def count(path, label, status):
     passed = failed = skipped = 0
-    for case in ET.parse(path).iter("testcase"):
+    root = ET.parse(path)
+    for suite, case in ((suite, case) for suite in root.iter("testsuite") for case in suite.iter("testcase")):
         name = f"{label}: {case.get('classname', '')} {case.get('name', '')}"
         if case.find("failure") is not None or case.find("error") is not None:
             failed += 1
-            print(f"FAILED  {name}")
+            print("\n".join([f"FAILED  {name}", *said(suite, case.get("name", "").split()[-1])]))
         elif case.find("skipped") is not None:
             skipped += 1
             print(f"SKIPPED {name}")
