@@ -75,8 +75,8 @@ static int on_pages(struct receive *r)
 		return error_set(&r->err, -EPROTO, NULL, "lifeboat-wire passed a bad page batch");
 	s->pages += page_batch_contents(&batch);
 	rc = r->dst.hv->restore_pages(r->dst.restore, &batch, &r->err);
-	if (rc == 0 && verify_batch(&r->verify, &batch))
-		rc = error_set(&r->err, -ENOMEM, NULL, "no memory to verify the domain's pages");
+	if (rc == 0)
+		verify_batch(&r->verify, r->at, s->applied, &batch);
 	/* When it has gone, the next that is read says so. */
 	if (rc == 0 && link_done_pages(&r->rec, &s->lane))
 		log_debug("lifeboat-wire has gone");
@@ -97,7 +97,7 @@ static int keep_trial_pages(struct receive *r, const struct page_batch *batch)
 	if (r->scratch < 0 ||
 		pwrite(r->scratch, batch->data, len, (off_t)r->tried * PAGE_BYTES) != (ssize_t)len)
 		return error_set(&r->err, -ENOMEM, NULL, "no memory for an estimate");
-	r->tried += batch->nr_data;
+	r->tried += page_batch_contents(batch);
 	return 0;
 }
 
@@ -108,19 +108,13 @@ static int on_trial_pages(struct receive *r)
 
 	if (link_get_pages(&r->rec, &s->lane, &batch))
 		return error_set(&r->err, -EPROTO, NULL, "lifeboat-wire passed a bad page batch");
-	if (batch.nr_data > TRIAL_PAGES_MAX - r->tried)
+	if (page_batch_contents(&batch) > TRIAL_PAGES_MAX - r->tried)
 		return error_set(
 			&r->err, -EPROTO, NULL, "%s sent more to try than it may", r->peer);
 	if (keep_trial_pages(r, &batch))
 		return r->err.rc;
 	s->pages += page_batch_contents(&batch);
-	/* Of pages that are numbered as they come, which is no more than may come. */
-	for (uint32_t i = 0; i < batch.nr; i++)
-		if (page_pfn(batch.entry[i]) >= TRIAL_PAGES_MAX)
-			return error_set(&r->err, -EPROTO, NULL,
-				"%s sent a page to try that it may not", r->peer);
-	if (verify_batch(&r->verify, &batch))
-		return error_set(&r->err, -ENOMEM, NULL, "no memory for an estimate");
+	verify_batch(&r->verify, r->at, s->applied, &batch);
 	if (link_done_pages(&r->rec, &s->lane))
 		log_debug("lifeboat-wire has gone");
 	return 0;
@@ -353,7 +347,6 @@ int main(int argc, char **argv)
 	if (r.phase == PHASE_WAITING && r.offered)
 		rc = 0;
 	fd_close(&r.scratch);
-	verify_dispose(&r.verify);
 	receive_streams_dispose(&r);
 	destination_dispose(&r.dst);
 	record_dispose(&r.rec);

@@ -77,9 +77,6 @@ static int send_piece(struct send *s, const struct sample *sample, uint32_t at, 
 		return s->err->rc;
 	memcpy(batch.data, sample->data + (size_t)at * PAGE_BYTES, (size_t)nr * PAGE_BYTES);
 	page_batch_mark_zero(&batch);
-	rc = verify_batch(&s->src.verify, &batch);
-	if (rc)
-		return error_sys(s->err, rc, NULL, "cannot try the link");
 	rc = send_pages(s, &batch);
 	s->pages += nr;
 	return rc ? rc : send_look_around(s);
@@ -281,7 +278,6 @@ static int measure(struct estimate *e, struct send *s)
 	if (rc == 0)
 		rc = measure_link(e);
 	send_session_end(s);
-	verify_dispose(&s->src.verify);
 	if (rc == 0)
 		fill(e);
 	return rc;

@@ -273,6 +273,7 @@ int send_pages(struct send *s, const struct page_batch *batch)
 	struct stream *stream = &s->stream[s->turn];
 
 	stream->pages += page_batch_contents(batch);
+	verify_batch(&s->src.verify, s->turn, stream->window.said, batch);
 	return said(s, s->turn,
 		window_say_pages(
 			&stream->window, stream->link->sock, batch, deadline_in(STALL_MS)));

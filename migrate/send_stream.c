@@ -70,10 +70,6 @@ static int on_pages(void *ctx, struct page_batch *batch)
 
 	/* While they are in the cache: from here on nobody reads them any more. */
 	page_batch_mark_zero(batch);
-	rc = verify_batch(&s->src.verify, batch);
-	if (rc)
-		return error_set(
-			s->err, rc, NULL, "no memory to verify the pages of %s", s->src.name);
 	rc = send_pages(s, batch);
 	if (rc)
 		return rc;

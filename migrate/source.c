@@ -24,7 +24,6 @@ void source_dispose(struct source *s)
 	link_down(&s->link);
 	engine_close(&s->engine);
 	record_dispose(&s->rec);
-	verify_dispose(&s->verify);
 }
 
 int source_connect(struct source *s, struct error *err)

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * verify: is what the destination has what the source had? Both engines keep one keyed hash a page,
- * of the version that came last, and three sums over all of them, in the field of 2^61 - 1:
+ * verify: did the destination get what the source sent? Both engines take a keyed hash h of each
+ * entry of each batch, in which the page's type, the stream and the batch's number on it count as
+ * well, and three sums over all of them, in the field of 2^61 - 1:
  *
- *     S0 = sum of h(pfn)     S1 = sum of pfn * h(pfn)     S2 = sum of pfn^2 * h(pfn)
+ *     S0 = sum of h     S1 = sum of pfn * h     S2 = sum of pfn^2 * h
  *
  * The source takes what the hypervisor gave, the destination what it gave to the hypervisor, so all
- * that lies between is covered: codec, cipher, both programs, the memory of both hosts. The sums
- * are compared before the copy may run. When one page differs by d, the sums differ by d, pfn * d
- * and pfn^2 * d, which names it without another word on the wire.
+ * that lies between is covered: codec, cipher, both programs, the memory of both hosts; a version
+ * of a page that comes in another's stead, twice or not at all, as well. The sums are compared
+ * before the copy may run. When all that differs is of one page, by d, the sums differ by d,
+ * pfn * d and pfn^2 * d, which names it without another word on the wire, and without a word that
+ * either end keeps for each page.
  *
  * This finds faults, not forgers: frames are authenticated already, and a source that lies may as
  * well send other pages.
@@ -16,7 +19,6 @@
 #ifndef MIGRATE_VERIFY_H
 #define MIGRATE_VERIFY_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/error.h"
@@ -27,28 +29,26 @@
 #define VERIFY_PRIME ((UINT64_C(1) << 61) - 1)
 
 struct verify_sums {
-	uint64_t pages; /* with contents */
+	uint64_t pages; /* with contents, as often as they came */
 	uint64_t sum[VERIFY_SUMS];
 };
 
 struct verify {
 	uint64_t seed;
-	uint64_t **chunk; /* hashes by page number, made as pages come: 8 bytes a page */
-	uint64_t nr_chunks;
+	uint64_t last; /* the highest page number that came */
 	struct verify_sums sums;
 	uint64_t ns; /* that all of this took */
 };
 
-/* An empty one, keyed by the first 8 bytes of the hand-over's token. */
+/* Of nothing yet, keyed by the first 8 bytes of the hand-over's token. */
 void verify_init(struct verify *v, const uint8_t token[static 8]);
-void verify_dispose(struct verify *v);
 
 /*
- * Take in a batch whose contents are in its data; a page that came before is replaced. A receiver
- * does so after the hypervisor has taken it: then its page numbers are within the domain, and so is
- * the memory that this needs. 0, or -ENOMEM.
+ * Take in a batch whose contents are in its data: it is record `number` of `stream`, by the count
+ * of window.h. The order in which batches are taken in does not matter.
  */
-int verify_batch(struct verify *v, const struct page_batch *batch) WARN_UNUSED;
+void verify_batch(
+	struct verify *v, unsigned stream, uint64_t number, const struct page_batch *batch);
 
 /*
  * Are they the same as `theirs`, each below VERIFY_PRIME? 0, or -EBADMSG with a sentence that names

@@ -38,6 +38,7 @@ struct ends {
 	int net[2];
 	int image, copy; /* at the source and at the destination: memory of the embedded backend */
 	size_t len;
+	struct verify verify; /* each process has its own */
 	struct shared *shared;
 };
 
@@ -74,11 +75,10 @@ static int send_all(struct ends *e, int sock, struct record *rec, struct record_
 	const struct record_round mark = {.round = 0, .pages = pages};
 	struct error *err = &e->shared->why;
 	uint8_t body[32];
-	struct verify verify;
 	struct window window;
 	int rc = window_open(&window);
 
-	verify_init(&verify, token);
+	verify_init(&e->verify, token);
 	if (rc == 0)
 		rc = window_pass(&window, sock, deadline_in(PATIENCE_MS));
 	while (rc == 0 && sent < pages) {
@@ -97,14 +97,12 @@ static int send_all(struct ends *e, int sock, struct record *rec, struct record_
 			    (off_t)(sent * PAGE_BYTES)) != (ssize_t)batch.nr * (ssize_t)PAGE_BYTES)
 			rc = -EIO;
 		page_batch_mark_zero(&batch);
-		if (rc == 0)
-			rc = verify_batch(&verify, &batch);
+		verify_batch(&e->verify, 0, window.said, &batch);
 		if (rc == 0)
 			rc = window_say_pages(&window, sock, &batch, deadline_in(PATIENCE_MS));
 		sent += batch.nr;
 	}
-	e->shared->sums = verify.sums;
-	verify_dispose(&verify);
+	e->shared->sums = e->verify.sums;
 	if (rc == 0)
 		rc = window_say(&window, sock, RECORD_ROUND, body,
 			record_put_round(body, sizeof(body), &mark), deadline_in(PATIENCE_MS));
@@ -148,7 +146,7 @@ static int source(struct ends *e)
 }
 
 /* As the embedded builder does: what follows each other at once, and no zeros. */
-static int build(struct ends *e, const struct record *rec, struct lane *lane, struct verify *verify)
+static int build(struct ends *e, const struct record *rec, struct lane *lane, uint64_t number)
 {
 	static struct page_batch batch;
 	const uint8_t *page;
@@ -174,8 +172,7 @@ static int build(struct ends *e, const struct record *rec, struct lane *lane, st
 			return -EPROTO;
 		page += len;
 	}
-	if (verify_batch(verify, &batch))
-		return -ENOMEM;
+	verify_batch(&e->verify, 0, number, &batch);
 	return link_done_pages(rec, lane);
 }
 
@@ -190,12 +187,11 @@ static int say_applied(int sock, uint64_t applied)
 static int receive_all(struct ends *e, int sock, struct record *rec)
 {
 	struct error *err = &e->shared->why;
-	struct verify verify;
 	uint64_t applied = 0;
 	struct lane lane;
 	int rc = lane_create(&lane, SLOTS);
 
-	verify_init(&verify, token);
+	verify_init(&e->verify, token);
 	if (rc == 0)
 		rc = lane_pass(&lane, sock, deadline_in(PATIENCE_MS));
 	while (rc == 0) {
@@ -204,13 +200,12 @@ static int receive_all(struct ends *e, int sock, struct record *rec)
 			break;
 		if (rec->type == RECORD_LINK_UP)
 			continue;
-		rc = build(e, rec, &lane, &verify);
+		rc = build(e, rec, &lane, applied);
 		if (rc == 0 && ++applied % WINDOW_SAY_EVERY == 0)
 			rc = say_applied(sock, applied);
 	}
 	if (rc == 0)
-		rc = verify_compare(&verify, &e->shared->sums, "the image", err);
-	verify_dispose(&verify);
+		rc = verify_compare(&e->verify, &e->shared->sums, "the image", err);
 	return rc ? rc : say_applied(sock, applied + 1);
 }
 

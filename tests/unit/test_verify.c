@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Two ends that got the same pages agree however these came; one page that differs is named. */
+/* Two ends that got the same batches agree in whatever order; one page that differs is named. */
 #include "test.h"
 
 #include "migrate/verify.h"
@@ -23,15 +23,9 @@ static int setup(void **state)
 	return 0;
 }
 
-static int teardown(void **state)
-{
-	(void)state;
-	verify_dispose(&here);
-	verify_dispose(&there);
-	return 0;
-}
-
-static void take(struct verify *v, uint64_t pfn, unsigned type, const uint8_t *page)
+/* As batch `number` of the first stream. */
+static void take(
+	struct verify *v, uint64_t number, uint64_t pfn, unsigned type, const uint8_t *page)
 {
 	struct page_batch batch = {
 		.nr = 1, .nr_data = page != NULL, .data = (uint8_t *)(uintptr_t)page};
@@ -39,13 +33,24 @@ static void take(struct verify *v, uint64_t pfn, unsigned type, const uint8_t *p
 	batch.entry[0] = pfn | (uint64_t)type << PAGE_TYPE_SHIFT;
 	if (!page && type < PAGE_TYPE_BROKEN)
 		batch.entry[0] |= PAGE_ZERO;
-	assert_int_equal(verify_batch(v, &batch), 0);
+	verify_batch(v, 0, number, &batch);
 }
 
+/* A batch for each page, numbered alike. */
 static void take_all(struct verify *v)
 {
 	for (uint64_t pfn = 0; pfn < PAGES; pfn++)
-		take(v, pfn, 0, memory[pfn]);
+		take(v, pfn, pfn, 0, memory[pfn]);
+}
+
+/* Page `first` and those that follow, on stream `first / 200`. */
+static void take_some(struct verify *v, uint64_t first, uint32_t nr)
+{
+	struct page_batch batch = {.nr = nr, .nr_data = nr, .data = memory[first]};
+
+	for (uint32_t i = 0; i < nr; i++)
+		batch.entry[i] = first + i;
+	verify_batch(v, (unsigned)(first / 200), first % 200, &batch);
 }
 
 static int compare(char what[static ERROR_TEXT_LEN])
@@ -73,79 +78,119 @@ static void assert_named(uint64_t pfn)
 	assert_non_null(strstr(what, want));
 }
 
-static void test_order_and_batches(void **state)
+static void test_batches_in_any_order(void **state)
 {
-	struct page_batch batch = {.nr = 200, .nr_data = 200};
-
 	(void)state;
-	take_all(&here);
-	/* In batches, from the end. */
-	for (unsigned first = PAGES; first; first -= 200) {
-		batch.data = memory[first - 200];
-		for (uint64_t i = 0; i < 200; i++)
-			batch.entry[i] = first - 200 + i;
-		assert_int_equal(verify_batch(&there, &batch), 0);
-	}
+	for (unsigned first = 0; first < PAGES; first += 50)
+		take_some(&here, first, 50);
+	for (unsigned first = PAGES; first; first -= 50)
+		take_some(&there, first - 50, 50);
 	assert_same();
 	assert_int_equal(here.sums.pages, PAGES);
 }
 
-static void test_the_last_version_counts(void **state)
+static void test_a_batch_in_anothers_stead(void **state)
 {
-	struct test_random r = TEST_RANDOM(2);
+	char what[ERROR_TEXT_LEN];
+	struct verify was;
+
+	(void)state;
+	take_some(&here, 0, 50);
+	was = here;
+	take_some(&here, 50, 50);
+	take_some(&there, 0, 50);
+	take_some(&there, 0, 50);
+	assert_int_equal(compare(what), -EBADMSG);
+	/* The same pages under another number, or on another stream. */
+	here = there = was;
+	for (unsigned i = 0; i < 2; i++) {
+		struct page_batch batch = {.nr = 1, .nr_data = 1, .data = memory[9]};
+
+		batch.entry[0] = 9;
+		here = there = was;
+		verify_batch(&here, 0, 7, &batch);
+		verify_batch(&there, i, 7 + !i, &batch);
+		assert_named(9);
+	}
+}
+
+static void test_each_version_counts(void **state)
+{
+	struct verify was;
 
 	(void)state;
 	take_all(&here);
-	for (unsigned i = 0; i < 2000; i++)
-		take(&there, test_random_below(&r, PAGES), 0, memory[test_random_below(&r, PAGES)]);
 	take_all(&there);
-	assert_same();
-	/* Ballooned out, and in again. */
-	take(&here, 5, PAGE_TYPE_XTAB, NULL);
+	was = there;
+	take(&here, PAGES, 5, 0, memory[1]);
 	assert_named(5);
-	take(&there, 5, PAGE_TYPE_XTAB, NULL);
+	take(&there, PAGES, 5, 0, memory[1]);
 	assert_same();
-	assert_int_equal(here.sums.pages, PAGES - 1);
-	take(&here, 5, 0, memory[5]);
-	take(&there, 5, 0, memory[5]);
+	assert_int_equal(here.sums.pages, PAGES + 1);
+	/* Two versions that came in each other's stead. */
+	take(&here, PAGES + 1, 5, 0, memory[2]);
+	there = was;
+	take(&there, PAGES, 5, 0, memory[2]);
+	take(&there, PAGES + 1, 5, 0, memory[1]);
+	assert_named(5);
+}
+
+static void test_no_contents(void **state)
+{
+	(void)state;
+	take_all(&here);
+	take_all(&there);
+	take(&here, PAGES, 5, PAGE_TYPE_XTAB, NULL);
+	assert_named(5);
+	take(&there, PAGES, 5, PAGE_TYPE_XTAB, NULL);
 	assert_same();
+	assert_int_equal(here.sums.pages, PAGES);
+	take(&here, PAGES + 1, 6, PAGE_TYPE_XTAB, NULL);
+	take(&there, PAGES + 1, 6, PAGE_TYPE_BROKEN, NULL);
+	assert_named(6);
 }
 
 /* The codec tells zero pages by a mark, whatever told it of them. */
 static void test_zero_pages_are_alike(void **state)
 {
 	(void)state;
-	take_all(&here);
-	take_all(&there);
-	take(&there, 7, 0, NULL);
-	take(&there, 8, 0, NULL);
-	assert_same();
-	take(&there, 9, 0, NULL);
+	for (uint64_t pfn = 7; pfn < 10; pfn++) {
+		take(&here, pfn, pfn, 0, memory[pfn]);
+		take(&there, pfn, pfn, 0, NULL);
+	}
 	assert_named(9);
+	take(&here, 9, 9, 0, NULL);
+	take(&there, 9, 9, 0, memory[9]);
+	assert_same();
 }
 
 static void test_one_page_is_named(void **state)
 {
 	struct test_random r = TEST_RANDOM(3);
 	uint8_t page[PAGE_BYTES];
+	struct verify was;
 
 	(void)state;
 	take_all(&here);
 	take_all(&there);
+	was = there;
 	for (unsigned i = 0; i < 500; i++) {
 		uint64_t pfn = test_random_below(&r, PAGES);
+		struct verify_sums sent = here.sums;
 
 		memcpy(page, memory[pfn], sizeof(page));
 		page[test_random_below(&r, PAGE_BYTES)] ^=
 			(uint8_t)(1u << test_random_below(&r, 8));
-		take(&there, pfn, 0, page);
+		take(&here, PAGES, pfn, 0, memory[pfn]);
+		take(&there, PAGES, pfn, 0, page);
 		assert_named(pfn);
-		take(&there, pfn, 0, memory[pfn]);
+		here.sums = sent;
+		there = was;
 		assert_same();
 	}
 	/* High up, as a PVH guest's last pages are. */
-	take(&here, 0xfeffc, 0, memory[1]);
-	take(&there, 0xfeffc, 0, memory[2]);
+	take(&here, PAGES, 0xfeffc, 0, memory[1]);
+	take(&there, PAGES, 0xfeffc, 0, memory[2]);
 	assert_named(0xfeffc);
 }
 
@@ -155,23 +200,32 @@ static void test_a_lost_page_is_named(void **state)
 	take_all(&here);
 	for (uint64_t pfn = 0; pfn < PAGES; pfn++)
 		if (pfn != 123)
-			take(&there, pfn, 0, memory[pfn]);
+			take(&there, pfn, pfn, 0, memory[pfn]);
+	assert_named(123);
+	/* Or one that came twice. */
+	for (unsigned i = 0; i < 2; i++)
+		take(&there, 123, 123, 0, memory[123]);
 	assert_named(123);
 }
 
 static void test_place_and_type_count(void **state)
 {
 	char what[ERROR_TEXT_LEN];
+	struct verify was;
 
 	(void)state;
 	take_all(&here);
 	take_all(&there);
-	take(&there, 20, 1, memory[20]);
+	was = there;
+	take(&here, PAGES, 20, 0, memory[20]);
+	take(&there, PAGES, 20, 1, memory[20]);
 	assert_named(20);
-	take(&there, 20, 0, memory[20]);
-	/* Two pages in each other's place, also two zero pages' neighbours. */
-	take(&there, 30, 0, memory[31]);
-	take(&there, 31, 0, memory[30]);
+	/* Two pages in each other's place. */
+	here = there = was;
+	take(&here, PAGES, 30, 0, memory[30]);
+	take(&here, PAGES, 31, 0, memory[31]);
+	take(&there, PAGES, 30, 0, memory[31]);
+	take(&there, PAGES, 31, 0, memory[30]);
 	assert_int_equal(compare(what), -EBADMSG);
 	assert_non_null(strstr(what, "more than one page of g"));
 }
@@ -188,20 +242,23 @@ static void test_several_are_not_taken_for_one(void **state)
 {
 	struct test_random r = TEST_RANDOM(4);
 	uint8_t page[PAGE_BYTES];
+	struct verify was;
 
 	(void)state;
 	take_all(&here);
+	was = here;
 	for (unsigned i = 0; i < 500; i++) {
 		unsigned nr = 2 + test_random_below(&r, 3),
 			 first = test_random_below(&r, PAGES / 4);
 
-		take_all(&there);
+		here = there = was;
 		for (unsigned n = 0; n < nr; n++) {
 			uint64_t pfn = first + n * (1 + test_random_below(&r, PAGES / 8));
 
 			memcpy(page, memory[pfn], sizeof(page));
 			page[n] ^= (uint8_t)(1 + i % 255);
-			take(&there, pfn, 0, page);
+			take(&here, PAGES, pfn, 0, memory[pfn]);
+			take(&there, PAGES, pfn, 0, page);
 		}
 		/* Apart by n, so at least two of them are not the same one. */
 		assert_several(&here.sums);
@@ -249,7 +306,6 @@ static void test_another_key(void **state)
 	char what[ERROR_TEXT_LEN];
 
 	(void)state;
-	verify_dispose(&there);
 	verify_init(&there, other);
 	take_all(&here);
 	take_all(&there);
@@ -259,16 +315,17 @@ static void test_another_key(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_order_and_batches, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_the_last_version_counts, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_zero_pages_are_alike, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_one_page_is_named, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_a_lost_page_is_named, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_place_and_type_count, setup, teardown),
-		cmocka_unit_test_setup_teardown(
-			test_several_are_not_taken_for_one, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_sums_of_no_page, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_another_key, setup, teardown),
+		cmocka_unit_test_setup(test_batches_in_any_order, setup),
+		cmocka_unit_test_setup(test_a_batch_in_anothers_stead, setup),
+		cmocka_unit_test_setup(test_each_version_counts, setup),
+		cmocka_unit_test_setup(test_no_contents, setup),
+		cmocka_unit_test_setup(test_zero_pages_are_alike, setup),
+		cmocka_unit_test_setup(test_one_page_is_named, setup),
+		cmocka_unit_test_setup(test_a_lost_page_is_named, setup),
+		cmocka_unit_test_setup(test_place_and_type_count, setup),
+		cmocka_unit_test_setup(test_several_are_not_taken_for_one, setup),
+		cmocka_unit_test_setup(test_sums_of_no_page, setup),
+		cmocka_unit_test_setup(test_another_key, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-VERSION = 1
+VERSION = 2
 PAGE = 4096
 BODY_MAX = (1 << 20) + 4096
 FRAME_MIN, FRAME_MAX = 24, 8 + BODY_MAX + 16
@@ -59,7 +59,7 @@ class Ended(Exception):
 # ---- handshake ----
 
 PROTOCOL = b"Noise_IK_25519_ChaChaPoly_SHA256"
-PROLOGUE = b"lifeboat wire 1"
+PROLOGUE = b"lifeboat wire 2"
 
 
 def public_of(secret):
@@ -408,22 +408,22 @@ class Sums:
 
     def __init__(self, token):
         self.seed = int.from_bytes(token[:8], "little")
-        self.hashes = {}
+        self.pages = 0
+        self.sums = [0, 0, 0]
 
-    def take(self, entries, pages):
+    def take(self, stream, number, entries, pages):
         left = iter(pages)
         for entry in entries:
-            pfn, kind = entry & (1 << 52) - 1, entry_type(entry)
-            key = (self.seed + pfn * 0x9e3779b97f4a7c15 + kind) % (1 << 64)
-            if not has_contents(entry):
-                self.hashes.pop(pfn, None)
-                continue
-            page = next(left)
-            self.hashes[pfn] = xxhash.xxh3_64_intdigest(page if page != bytes(PAGE) else b"zero", key) % self.PRIME or 1
+            pfn, data = entry & (1 << 52) - 1, b"none"
+            if has_contents(entry):
+                data = next(left)
+                self.pages += 1
+            key = (self.seed + stream * 0x165667b19e3779f9 + number * 0xc2b2ae3d27d4eb4f + entry_type(entry)) % (1 << 64)
+            h = xxhash.xxh3_64_intdigest(data if data != bytes(PAGE) else b"zero", key)
+            self.sums = [(s + pfn ** power * h) % self.PRIME for power, s in enumerate(self.sums)]
 
     def body(self):
-        sums = [sum(h * pow(pfn, power, self.PRIME) for pfn, h in self.hashes.items()) % self.PRIME for power in range(3)]
-        return struct.pack("<4Q", len(self.hashes), *sums)
+        return struct.pack("<4Q", self.pages, *self.sums)
 
 
 # ---- a connection ----
@@ -623,7 +623,7 @@ def serve(conn, args, seen):
                 return
         elif name == "PAGES":
             pages += len(body[1])
-            sums.take(*body[:2])
+            sums.take(0, applied, *body[:2])
         elif name == "ROUND":
             number, count = round_get(body)
             if number != rounds or count != pages:
@@ -670,7 +670,7 @@ def receive(args, seen):
         seen["end"] = "lied"
         return
     if args.corrupt in ("bad-version", "bad-cipher"):
-        conn.handshake(version=2 if args.corrupt == "bad-version" else VERSION,
+        conn.handshake(version=1 if args.corrupt == "bad-version" else VERSION,
                        choice=64 if args.corrupt == "bad-cipher" else None)
         seen["left"] = len(conn.wait_end(30))
         seen["end"] = "lied"
@@ -810,11 +810,11 @@ def send(args, seen):
             seen["left"] = len(stranger(conn, how))
             seen["end"] = "closed"
             return
-        conn.handshake(version=2 if how == "bad-version" else VERSION)
+        conn.handshake(version=1 if how == "bad-version" else VERSION)
         if how == "bad-offer":
             conn.send("OFFER", b"\1\0\0")
         elif how == "offer-version":
-            conn.send("OFFER", offer_put(args.name, args.backend, b"{}", version=2))
+            conn.send("OFFER", offer_put(args.name, args.backend, b"{}", version=1))
         elif how == "early-pages":
             conn.send("PAGES", encode_pages([1], [b"x" * PAGE]))
         else:

@@ -544,7 +544,7 @@ class Strangers(WireTest):
 
     def test_other_prologue(self):
         conn = self.start(DESTINATION)
-        conn.write(peer.Noise(self.theirs, conn.peer_key, prologue=b"lifeboat wire 2").write_1(
+        conn.write(peer.Noise(self.theirs, conn.peer_key, prologue=b"lifeboat wire 1").write_1(
             conn.peer_key, peer.payload_put(3)))
         self.nothing(conn, "does not know this host's key")
 
@@ -589,7 +589,7 @@ class Strangers(WireTest):
         self.assertIn("sent no handshake", self.down()[1])
 
     def test_version_and_ciphers(self):
-        for payload, sentence in ((peer.payload_put(3, version=2), "speaks version 2"),
+        for payload, sentence in ((peer.payload_put(3, version=1), "speaks version 1"),
                                   (peer.payload_put(0), "no cipher in common"),
                                   (peer.payload_put(0xfffffffc), "no cipher in common")):
             conn = self.start(DESTINATION)
@@ -632,7 +632,7 @@ class LyingDestination(WireTest):
             self.wire.close()
 
     def test_version_and_ciphers(self):
-        for version, choice, sentence in ((2, None, "speaks version 2"), (1, 0, "no cipher"), (1, 4, "no cipher")):
+        for version, choice, sentence in ((1, None, "speaks version 1"), (2, 0, "no cipher"), (2, 4, "no cipher")):
             conn = self.start(SOURCE)
             conn.handshake(version, choice)
             self.assertEqual(conn.wait_end(8), b"")
