@@ -43,6 +43,13 @@ def wait_until(what, condition, seconds=20):
     raise AssertionError(f"waited {seconds} s in vain: {what}")
 
 
+def parent(pid):
+    """Of a process, 0 when it has ended."""
+    with contextlib.suppress(OSError):
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    return 0
+
+
 class Host:
     """Below the temporary directory and on loopback; a subclass may put it elsewhere."""
     build = BUILD
@@ -177,8 +184,10 @@ class Host:
         return found
 
     def engines(self, *programs):
-        """The pids of those, by default of all that may be at a hand-over."""
-        return [pid for pid, program, _ in self.processes() if program in (programs or ENGINES)]
+        """The pids of those, by default of all that may be at a hand-over. A child of one that is not yet what it is to
+        be (it has no exec behind it) still looks like its parent, and is none."""
+        found = [pid for pid, program, _ in self.processes() if program in (programs or ENGINES)]
+        return [pid for pid in found if parent(pid) not in found]
 
     def stopped(self):
         """One that a fault has stopped, or None."""
@@ -190,8 +199,7 @@ class Host:
         for entry in pathlib.Path("/proc").iterdir():
             try:
                 if entry.name.isdigit() and (entry / "comm").read_text().strip() == "lifeboat-wire":
-                    parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
-                    if str(self.config).encode() in pathlib.Path(f"/proc/{parent}/environ").read_bytes():
+                    if str(self.config).encode() in pathlib.Path(f"/proc/{parent(entry.name)}/environ").read_bytes():
                         found.append(int(entry.name))
             except OSError:
                 continue
