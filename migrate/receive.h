@@ -43,7 +43,7 @@ struct receive {
 	int64_t lost;	      /* stream 0 is, until then another link may come; 0 = it stands */
 	struct verify verify; /* of what the domain was built from */
 	int scratch;	      /* memory for an estimate's pages; -1 = none yet */
-	uint32_t tried;	      /* pages that there was room for */
+	uint32_t tried;	      /* pages in it, with holes for those of zeros */
 	struct findings found;
 	bool offered;		    /* what began it was an OFFER */
 	struct addresses addresses; /* the guest's, as the source learned them */

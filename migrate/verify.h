@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * verify: did the destination get what the source sent? Both engines take a keyed hash h of each
- * entry of each batch, in which the page's type, the stream and the batch's number on it count as
- * well, and three sums over all of them, in the field of 2^61 - 1:
+ * entry of each batch, in which its place counts as well (the page's number and type, the stream,
+ * the batch's number on it), and three sums over all of them, in the field of 2^61 - 1:
  *
  *     S0 = sum of h     S1 = sum of pfn * h     S2 = sum of pfn^2 * h
  *
@@ -12,6 +12,9 @@
  * before the copy may run. When all that differs is of one page, by d, the sums differ by d,
  * pfn * d and pfn^2 * d, which names it without another word on the wire, and without a word that
  * either end keeps for each page.
+ *
+ * What it does not see is which of two streams was first. So the source sends a page once between
+ * two rounds, and ends a round on all streams before the next (send_session.c).
  *
  * This finds faults, not forgers: frames are authenticated already, and a source that lies may as
  * well send other pages.
@@ -35,7 +38,6 @@ struct verify_sums {
 
 struct verify {
 	uint64_t seed;
-	uint64_t last; /* the highest page number that came */
 	struct verify_sums sums;
 	uint64_t ns; /* that all of this took */
 };

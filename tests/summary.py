@@ -17,7 +17,7 @@ LINES = 12  # of what a failed case said
 def said(suite, case):
     """The last of the comments that follow the "not ok" of a case."""
     lines = (suite.findtext("system-out") or "").splitlines()
-    at = next((i for i, line in enumerate(lines) if line.startswith("not ok") and case in line), len(lines))
+    at = next((i for i, line in enumerate(lines) if line.startswith("not ok ") and line.endswith(f" {case}")), len(lines))
     return [*itertools.takewhile(lambda line: line.startswith("#"), lines[at + 1:])][-LINES:]
 
 
@@ -28,7 +28,7 @@ def count(path, label, status):
         name = f"{label}: {case.get('classname', '')} {case.get('name', '')}"
         if case.find("failure") is not None or case.find("error") is not None:
             failed += 1
-            print("\n".join([f"FAILED  {name}", *said(suite, case.get("name", "").split()[-1])]))
+            print("\n".join([f"FAILED  {name}", *said(suite, name.split()[-1])]))
         elif case.find("skipped") is not None:
             skipped += 1
             print(f"SKIPPED {name}")

@@ -418,7 +418,8 @@ class Sums:
             if has_contents(entry):
                 data = next(left)
                 self.pages += 1
-            key = (self.seed + stream * 0x165667b19e3779f9 + number * 0xc2b2ae3d27d4eb4f + entry_type(entry)) % (1 << 64)
+            key = (self.seed + stream * 0x165667b19e3779f9 + number * 0xc2b2ae3d27d4eb4f + pfn * 0x9e3779b97f4a7c15 +
+                   entry_type(entry)) % (1 << 64)
             h = xxhash.xxh3_64_intdigest(data if data != bytes(PAGE) else b"zero", key)
             self.sums = [(s + pfn ** power * h) % self.PRIME for power, s in enumerate(self.sums)]
 
