@@ -31,6 +31,9 @@
 /* Connections that have not proved their key yet; more are closed at once. */
 #define PENDING_MAX 16
 
+/* For the handshake, which lifeboat-wire ends itself, and then for the peer's first record. */
+#define FIRST_WORD_MS (LINK_HANDSHAKE_MS + 2000)
+
 #define PREDECESSOR_MS 2000 /* how long its last child may have the port */
 
 enum { POLL_SIGNAL, POLL_NET, POLL_CLIENT, POLL_PENDING, POLL_MAX = POLL_PENDING + PENDING_MAX };
@@ -247,9 +250,16 @@ static void accept_peer(struct daemon *d)
 		link_tune(net);
 		if (link_start(&d->cfg, ROLE_DESTINATION, NULL, net, &p->sock, &wire, &err))
 			log_error("%s", err.what);
-		p->deadline = deadline_in(LINK_HANDSHAKE_MS + 2000);
+		p->deadline = deadline_in(FIRST_WORD_MS);
 	}
 	fd_close(&net);
+}
+
+static void pending_expired(struct pending *p)
+{
+	log_warn("a connection on which nothing followed the handshake within %d s was closed",
+		FIRST_WORD_MS / 1000);
+	fd_close(&p->sock);
 }
 
 /* lifeboat-wire speaks once the peer's first frame was good, or hangs up after logging why. */
@@ -330,7 +340,7 @@ static void run(struct daemon *d)
 			if (fds[POLL_PENDING + i].revents)
 				pending_ready(d, &d->pending[i]);
 			else if (d->pending[i].sock >= 0 && clock_ms() >= d->pending[i].deadline)
-				fd_close(&d->pending[i].sock);
+				pending_expired(&d->pending[i]);
 		}
 		if (fds[POLL_NET].revents)
 			accept_peer(d);

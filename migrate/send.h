@@ -55,6 +55,7 @@ struct send {
 	bool asked;    /* the link ended at the hand-over, so that the destination was asked */
 	uint64_t pace; /* as last said */
 	int client;    /* the program that asked */
+	char *json;    /* the domain's configuration; NULL = not read yet */
 	struct record_done done;
 	struct send_times at;
 	struct send_wish wish;

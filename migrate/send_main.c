@@ -151,34 +151,43 @@ static int open_journal(struct send *s)
 	return 0;
 }
 
-/* Ask the destination, and for a real move write down before that it has begun. */
+/*
+ * What is slow on a busy host comes before the link: the other one closes a connection on which
+ * nothing is said at first, since it may be a stranger's.
+ */
+static int reach(struct send *s)
+{
+	struct source *src = &s->src;
+	int rc;
+
+	free(s->json);
+	s->json = NULL;
+	rc = src->hv->config(&src->dom, &s->json, s->err);
+	return rc ? rc : source_connect(src, s->err);
+}
+
+/* Ask the destination, which was reached. */
 static int offer(struct send *s, uint32_t flags)
 {
 	struct source *src = &s->src;
 	struct journal_entry *entry = &src->engine.entry;
 	struct record_offer offer = {.version = RECORD_VERSION,
 		.flags = flags | (s->force ? OFFER_FORCE : 0),
-		.term = entry->term};
-	char *json = NULL;
+		.term = entry->term,
+		.json = s->json,
+		.json_len = (uint32_t)strlen(s->json)};
 	size_t len;
-	int rc = src->hv->config(&src->dom, &json, s->err);
+	int rc;
 
-	if (rc)
-		return rc;
 	snprintf(offer.backend, sizeof(offer.backend), "%s", src->hv->name);
 	memcpy(offer.name, src->name, sizeof(offer.name));
 	memcpy(offer.uuid, src->dom.uuid, sizeof(offer.uuid));
 	memcpy(offer.token, entry->token, sizeof(offer.token));
-	offer.json = json;
-	offer.json_len = (uint32_t)strlen(json);
 	len = record_put_offer(src->rec.body, RECORD_BODY_MAX, &offer);
-	free(json);
-	rc = len ? record_write(
-			   src->link.sock, RECORD_OFFER, src->rec.body, len, deadline_in(ACCEPT_MS))
-		 : -EMSGSIZE;
-	if (rc)
-		return error_sys(s->err, rc, NULL, "cannot offer %s", src->name);
-	rc = send_hear_accept(s, &offer.term);
+	if (!len)
+		return error_sys(s->err, -EMSGSIZE, NULL, "cannot offer %s", src->name);
+	rc = record_write(src->link.sock, RECORD_OFFER, src->rec.body, len, deadline_in(ACCEPT_MS));
+	rc = rc ? source_broken(src, &src->link, rc, s->err) : send_hear_accept(s, &offer.term);
 	if (rc == 0 && offer.term < entry->term)
 		rc = error_set(s->err, -EPROTO, NULL, "%s sent a bad ACCEPT", src->peer->name);
 	if (rc == 0)
@@ -271,9 +280,9 @@ static int check(struct send *s)
 	if (rc)
 		send_trouble(s, "open", s->cfg.host);
 	randombytes_buf(src->engine.entry.token, sizeof(src->engine.entry.token));
-	rc = source_connect(src, s->err);
+	rc = reach(s);
 	if (rc)
-		send_trouble(s, "link", s->cfg.host);
+		send_trouble(s, s->json ? "link" : "open", s->cfg.host);
 	else
 		rc = offer(s, OFFER_CHECK_ONLY | (s->estimate ? OFFER_TRIAL : 0));
 	if (rc == -EREMOTEIO && s->refused)
@@ -314,7 +323,7 @@ static int announce(struct send *s)
 	int rc;
 
 	s->err = &why;
-	rc = source_connect(&s->src, s->err);
+	rc = reach(s);
 	if (rc == 0)
 		rc = offer(s, OFFER_CHECK_ONLY | OFFER_TRIAL);
 	if (rc == 0)
@@ -345,7 +354,7 @@ static int move(struct send *s)
 	steer_open(&s->steer, &s->cfg, src->name, s->client, s->wish.timeout_s);
 	rc = s->wish.still ? announce(s) : 0;
 	if (rc == 0)
-		rc = source_connect(src, s->err);
+		rc = reach(s);
 	if (rc == 0)
 		rc = engine_drive(&src->engine, EVENT_OFFER, s->err);
 	if (rc)
@@ -394,6 +403,7 @@ int main(void)
 	engine_close(&s.src.engine); /* who hears the end may begin anew at once */
 	send_result(&s, rc);
 	source_dispose(&s.src);
+	free(s.json);
 	/* lifeboatd looks for what a failure left open; what was found beforehand leaves nothing.
 	 */
 	return rc && !s.stopped ? 1 : 0;

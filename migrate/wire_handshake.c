@@ -66,8 +66,8 @@ static int initiate(struct wire *w, struct noise *n, int64_t deadline, struct er
 			"%s did not answer the handshake in time", w->peer);
 	if (rc)
 		return error_set(err, -EACCES,
-			"Compare 'lifeboatd --show-key' on each host with the key that the other's config has for it",
-			"%s closed the connection: it does not trust this host's key, or its own key is not the one configured here",
+			"Compare 'lifeboatd --show-key' on each host with the key that the other's config has for it, and 'lifeboatd --version'",
+			"%s closed the connection: it does not trust this host's key, its own key is not the one configured here, or its lifeboat is of another version",
 			w->peer);
 	rc = noise_read_2(n, m2, payload);
 	if (rc)
@@ -101,7 +101,9 @@ static int respond(struct wire *w, struct noise *n, const struct link_setup *set
 		return error_sys(err, rc, NULL, "%s sent no handshake", w->address);
 	rc = noise_read_1(n, m1, payload);
 	if (rc)
-		return error_set(err, rc, NULL, "%s does not know this host's key", w->address);
+		return error_set(err, rc, NULL,
+			"%s does not know this host's key, or its lifeboat is of another version",
+			w->address);
 	name = peer_of_key(setup, n->remote_s);
 	if (!name) {
 		hostkey_text(n->remote_s, text);

@@ -177,6 +177,11 @@ class BothHosts(Case):
         told = self.offer("--check-only")  # then the source judges
         self.assertEqual((told["end"], [f["code"] for f in told["findings"]]), ("accepted", ["mac"]))
 
+    def test_one_who_says_nothing_after_the_handshake(self):
+        told = self.offer("--wrong", "mute")
+        self.assertEqual((told["end"], told["left"]), ("closed", 0))
+        self.assertIn("nothing followed the handshake within 12 s", self.world.b.log_text())
+
     @unittest.skipIf(os.geteuid() != 0, "without root no vif is ever made")
     def test_same_mac(self):
         for host, name in ((self.host, "one"), (self.world.b, "two")):

@@ -812,6 +812,10 @@ def send(args, seen):
             seen["end"] = "closed"
             return
         conn.handshake(version=1 if how == "bad-version" else VERSION)
+        if how == "mute":
+            seen["left"] = len(conn.wait_end(40))
+            seen["end"] = "closed"
+            return
         if how == "bad-offer":
             conn.send("OFFER", b"\1\0\0")
         elif how == "offer-version":
@@ -872,8 +876,8 @@ def arguments(argv):
     p.add_argument("--config", type=argparse.FileType("rb"), help="send: JSON of the domain to offer")
     p.add_argument("--check-only", action="store_true")
     p.add_argument("--wrong", metavar="HOW", choices=STRANGER_WRONGS + PAGE_WRONGS + RECORD_WRONGS + (
-        "bad-version", "bad-offer", "offer-version", "early-pages", "die"), help="send: " + " ".join(
-            STRANGER_WRONGS + PAGE_WRONGS + RECORD_WRONGS) + " bad-version bad-offer offer-version early-pages die")
+        "bad-version", "mute", "bad-offer", "offer-version", "early-pages", "die"), help="send: " + " ".join(
+            STRANGER_WRONGS + PAGE_WRONGS + RECORD_WRONGS) + " bad-version mute bad-offer offer-version early-pages die")
     return p.parse_args(argv)
 
 
