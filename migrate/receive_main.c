@@ -65,7 +65,9 @@ static int on_tail(struct receive *r)
 	return r->dst.hv->restore_tail(r->dst.restore, r->rec.body, r->rec.len, &r->err);
 }
 
-static int on_pages(struct receive *r)
+typedef int apply_fn(struct receive *r, const struct page_batch *batch);
+
+static int take_pages(struct receive *r, apply_fn *apply)
 {
 	struct stream *s = &r->stream[r->at];
 	struct page_batch batch;
@@ -74,7 +76,7 @@ static int on_pages(struct receive *r)
 	if (link_get_pages(&r->rec, &s->lane, &batch))
 		return error_set(&r->err, -EPROTO, NULL, "lifeboat-wire passed a bad page batch");
 	s->pages += page_batch_contents(&batch);
-	rc = r->dst.hv->restore_pages(r->dst.restore, &batch, &r->err);
+	rc = apply(r, &batch);
 	if (rc == 0)
 		verify_batch(&r->verify, r->at, s->applied, &batch);
 	/* When it has gone, the next that is read says so. */
@@ -83,41 +85,41 @@ static int on_pages(struct receive *r)
 	return rc;
 }
 
+static int restore(struct receive *r, const struct page_batch *batch)
+{
+	return r->dst.hv->restore_pages(r->dst.restore, batch, &r->err);
+}
+
+static int on_pages(struct receive *r)
+{
+	return take_pages(r, restore);
+}
+
 /*
  * For an estimate: as many pages as a domain of this host would get, into fresh memory, as it
  * would, and all of that goes with this process. By a system call, since that is how a domain gets
  * them: touching new memory page by page can cost many times as much.
  */
-static int keep_trial_pages(struct receive *r, const struct page_batch *batch)
+static int keep_for_trial(struct receive *r, const struct page_batch *batch)
 {
+	uint32_t pages = page_batch_contents(batch);
 	size_t len = (size_t)batch->nr_data * PAGE_BYTES;
 
+	if (pages > TRIAL_PAGES_MAX - r->tried)
+		return error_set(
+			&r->err, -EPROTO, NULL, "%s sent more to try than it may", r->peer);
 	if (r->scratch < 0)
 		r->scratch = memfd_create("lifeboat-trial", MFD_CLOEXEC);
 	if (r->scratch < 0 ||
 		pwrite(r->scratch, batch->data, len, (off_t)r->tried * PAGE_BYTES) != (ssize_t)len)
 		return error_set(&r->err, -ENOMEM, NULL, "no memory for an estimate");
-	r->tried += page_batch_contents(batch);
+	r->tried += pages;
 	return 0;
 }
 
 static int on_trial_pages(struct receive *r)
 {
-	struct stream *s = &r->stream[r->at];
-	struct page_batch batch;
-
-	if (link_get_pages(&r->rec, &s->lane, &batch))
-		return error_set(&r->err, -EPROTO, NULL, "lifeboat-wire passed a bad page batch");
-	if (page_batch_contents(&batch) > TRIAL_PAGES_MAX - r->tried)
-		return error_set(
-			&r->err, -EPROTO, NULL, "%s sent more to try than it may", r->peer);
-	if (keep_trial_pages(r, &batch))
-		return r->err.rc;
-	s->pages += page_batch_contents(&batch);
-	verify_batch(&r->verify, r->at, s->applied, &batch);
-	if (link_done_pages(&r->rec, &s->lane))
-		log_debug("lifeboat-wire has gone");
-	return 0;
+	return take_pages(r, keep_for_trial);
 }
 
 static int count_round(struct receive *r)
