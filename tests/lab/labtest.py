@@ -64,6 +64,16 @@ def domains(host):
     return [line.split()[0] for line in lines if line.split()[0] != "Domain-0"]
 
 
+def boot_up(host, name):
+    """hv create of /root/NAME.cfg, until its kernel answers to Xen and its vif is connected: the one may be seconds before the other."""
+    on(host, "hv", "create", f"/root/{name}.cfg")
+    domid = on(host, "xl", "domid", name).stdout.strip()
+    until(f"{name} has booted", lambda: on(
+        host, "xenstore-read", f"/local/domain/{domid}/control/feature-suspend", check=False).stdout.strip() == "1")
+    until(f"the vif of {name} is connected", lambda: on(
+        host, "cat", f"/sys/class/net/vif{domid}.0/carrier", check=False).stdout.strip() == "1")
+
+
 class Wire:
     """What passes the link while the block lasts: `bytes`, with the capture's own 16 a frame."""
 

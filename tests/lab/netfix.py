@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 
-from labtest import HERE, OTHER, PLAIN, ROOT, Lab, domains, figures, keep, lab, on, until
+from labtest import HERE, OTHER, PLAIN, ROOT, Lab, boot_up, domains, figures, keep, lab, on, until
 
 CONFIG = "/etc/lifeboat/lifeboat.conf"
 CLIENT = "10.77.0.9"
@@ -78,15 +78,13 @@ class Netfix(Lab):
     def create(self, name, bridge, address, mac, more=""):
         text = PLAIN.format(name=name, address=address, mac=mac, bridge=bridge, memory=96, more=more)
         on("a", "sh", "-c", f"cat > /root/{name}.cfg <<'END'\n{text}END")
-        on("a", "hv", "create", f"/root/{name}.cfg")
         for host in "ab":
             self.addCleanup(on, host, "hv", "destroy", name, check=False)
-        domid = on("a", "xl", "domid", name).stdout.strip()
-        until(f"{name} has booted", lambda: on(
-            "a", "xenstore-read", f"/local/domain/{domid}/control/feature-suspend", check=False).stdout.strip() == "1")
+        boot_up("a", name)
 
     def test_01_the_verbs_on_a_real_vif(self):
         self.create("verbs", "xenbr0", ADDRESS, MAC)
+        until("its bridge has learned it", lambda: MAC in on("a", "bridge", "fdb", "show", "br", "xenbr0").stdout)
         vif = json.loads(on("a", "netfix", "announce", "--dry-run", "--json", "verbs").stdout)[0]
         self.assertRegex(vif["device"], r"^vif\d+\.0$")
         self.assertEqual((vif["mac"], vif["bridge"]), (MAC, "xenbr0"))
