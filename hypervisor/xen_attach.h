@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * xen_attach: lifeboat-hotplug, which attaches a moved domain's vifs and disks in place of Xen's
- * shell scripts vif-bridge and block. It does what they do for a plain device (a bridge of Linux, a
- * block device that nobody else uses) and hands everything else, every detachment and every refusal
- * to the script itself. The scripts are most of a move's pause: hundreds of processes a device.
+ * xen_attach: lifeboat-hotplug, which attaches a moved domain's vifs and disks, and detaches those
+ * of a domain that lifeboat destroys, in place of Xen's shell scripts vif-bridge and block. It does
+ * what they do for a plain device (a bridge of Linux, a block device that nobody else uses) and
+ * hands everything else and every refusal to the script itself. The scripts would be most of a
+ * move's pause, and of its end: hundreds of processes a device.
  */
 #ifndef HYPERVISOR_XEN_ATTACH_H
 #define HYPERVISOR_XEN_ATTACH_H
@@ -30,5 +31,8 @@ bool hotplug_write(const struct hotplug *h, const char *key, const char *value);
  */
 bool hotplug_vbd(const struct hotplug *h);
 bool hotplug_vif(const struct hotplug *h);
+/* Detach it: true = done, false = it is for the script. */
+bool hotplug_vbd_gone(const struct hotplug *h);
+bool hotplug_vif_gone(const struct hotplug *h);
 
 #endif

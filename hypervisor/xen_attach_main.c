@@ -10,17 +10,22 @@
 #include "hypervisor/xen_attach.h"
 
 static const struct {
-	const char *prefix, *verb, *script;
-	bool (*attach)(const struct hotplug *h);
+	const char *prefix, *script;
+	struct {
+		const char *verb;
+		bool (*act)(const struct hotplug *h);
+	} ours[2];
 } kinds[] = {
-	{"backend/vbd/", "add", HOTPLUG_SCRIPT_DIR "/block", hotplug_vbd},
-	{"backend/vif/", "online", HOTPLUG_SCRIPT_DIR "/vif-bridge", hotplug_vif},
+	{"backend/vbd/", HOTPLUG_SCRIPT_DIR "/block",
+		{{"add", hotplug_vbd}, {"remove", hotplug_vbd_gone}}},
+	{"backend/vif/", HOTPLUG_SCRIPT_DIR "/vif-bridge",
+		{{"online", hotplug_vif}, {"offline", hotplug_vif_gone}}},
 };
 
-static bool attach(size_t kind, const char *backend)
+static bool act(bool (*ours)(const struct hotplug *h), const char *backend)
 {
 	struct hotplug h = {.xs = xs_open(0), .backend = backend, .vif = getenv("vif")};
-	bool done = h.xs && kinds[kind].attach(&h);
+	bool done = h.xs && ours(&h);
 
 	if (h.xs)
 		xs_close(h.xs);
@@ -35,8 +40,10 @@ int main(int argc, char **argv)
 		if (strncmp(backend, kinds[i].prefix, strlen(kinds[i].prefix)) != 0 ||
 			strlen(backend) > HOTPLUG_PATH_LEN / 2)
 			continue;
-		if (strcmp(argv[1], kinds[i].verb) == 0 && attach(i, backend))
-			return 0;
+		for (size_t k = 0; k < sizeof(kinds[i].ours) / sizeof(kinds[i].ours[0]); k++)
+			if (strcmp(argv[1], kinds[i].ours[k].verb) == 0 &&
+				act(kinds[i].ours[k].act, backend))
+				return 0;
 		argv[0] = (char *)(uintptr_t)kinds[i].script;
 		setenv("script", kinds[i].script, 1);
 		execv(argv[0], argv);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A block device to blkback, as the script `block` does it where nobody else has the device. */
+/* A block device to blkback and from it, as the script `block` does it where nobody else has the device. */
 #include <fcntl.h>
 #include <mntent.h>
 #include <stdio.h>
@@ -156,4 +156,14 @@ out:
 	free(known);
 	free(path);
 	return done;
+}
+
+/* blkback has let go of it by itself; what a script set up is not a device of type "phy". */
+bool hotplug_vbd_gone(const struct hotplug *h)
+{
+	char *type = hotplug_read(h, "type");
+	bool plain = type && strcmp(type, "phy") == 0;
+
+	free(type);
+	return plain;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A vif into a bridge, as vif-bridge does it where no firewall rule, new name or hook is asked for.
+/* A vif into a bridge and out of it, as vif-bridge does it where no firewall rule, new name or hook is asked for.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -106,28 +106,50 @@ static bool set_mtu(const struct hotplug *h, int sock, const char *bridge)
 	return ok;
 }
 
-static bool add_port(int sock, const char *bridge, const char *port)
+static bool change_port(int sock, const char *bridge, const char *port, unsigned long how)
 {
 	struct ifreq req = {.ifr_ifindex = (int)if_nametoindex(port)};
 
 	strcpy(req.ifr_name, bridge);
-	return req.ifr_ifindex && ioctl(sock, SIOCBRADDIF, &req) == 0;
+	return req.ifr_ifindex && ioctl(sock, how, &req) == 0;
+}
+
+/* Nothing that only the script can do: a bridge of Linux, no rules, no other name, no hooks. */
+static bool is_plain(const struct hotplug *h, const char *bridge)
+{
+	return h->vif && strlen(h->vif) < IFNAMSIZ && bridge && is_bridge(bridge) &&
+	       !is_set(h, "ip") && !is_set(h, "vifname") && !bridge_filters() && !has_hooks();
 }
 
 bool hotplug_vif(const struct hotplug *h)
 {
 	char *bridge = hotplug_read(h, "bridge");
 	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool plain = sock >= 0 && h->vif && strlen(h->vif) < IFNAMSIZ && bridge &&
-		     is_bridge(bridge) && !is_set(h, "ip") && !is_set(h, "vifname") &&
-		     !bridge_filters() && !has_hooks();
-	bool done = plain && set_flags(sock, h->vif, false) && set_address(sock, h->vif) &&
-		    set_mtu(h, sock, bridge) && add_port(sock, bridge, h->vif) &&
-		    set_flags(sock, h->vif, true) &&
+	bool done = sock >= 0 && is_plain(h, bridge) && set_flags(sock, h->vif, false) &&
+		    set_address(sock, h->vif) && set_mtu(h, sock, bridge) &&
+		    change_port(sock, bridge, h->vif, SIOCBRADDIF) && set_flags(sock, h->vif, true) &&
 		    hotplug_write(h, "hotplug-status", "connected");
 
 	if (sock >= 0)
 		close(sock);
 	free(bridge);
 	return done;
+}
+
+/* It may have left the bridge before, or be gone altogether: then the script does nothing either.
+ */
+bool hotplug_vif_gone(const struct hotplug *h)
+{
+	char *bridge = hotplug_read(h, "bridge");
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool plain = sock >= 0 && is_plain(h, bridge);
+
+	if (plain) {
+		set_flags(sock, h->vif, false);
+		change_port(sock, bridge, h->vif, SIOCBRDELIF);
+	}
+	if (sock >= 0)
+		close(sock);
+	free(bridge);
+	return plain;
 }

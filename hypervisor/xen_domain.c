@@ -16,6 +16,7 @@
 #include "hypervisor/xen_config.h"
 #include "hypervisor/xen_guest.h"
 #include "hypervisor/xen_host.h"
+#include "hypervisor/xen_hotplug.h"
 #include "hypervisor/xen_keeper.h"
 #include "hypervisor/xen_qemu.h"
 
@@ -217,6 +218,7 @@ static int call_reboot(libxl_ctx *ctx, uint32_t domid)
 
 static int call_destroy(libxl_ctx *ctx, uint32_t domid)
 {
+	xen_hotplug_use_last(domid);
 	return libxl_domain_destroy(ctx, domid, NULL);
 }
 

@@ -231,14 +231,34 @@ int xen_hotplug_settle(uint32_t domid, struct error *err)
 	return rc;
 }
 
-void xen_hotplug_settle_early(uint32_t domid)
+/* From one script to another, of all vifs and all disks. */
+struct swap {
+	const char *vif[2], *vbd[2];
+};
+
+static void swap(uint32_t domid, const struct swap *s)
 {
-	const char *program = xen_hotplug_program();
-	struct xs_handle *xs = program ? xs_open(0) : NULL;
+	struct xs_handle *xs = xs_open(0);
 
 	if (!xs)
 		return;
-	of_kind(xs, domid, "vif", program, VIF_SCRIPT);
-	of_kind(xs, domid, "vbd", NO_SCRIPT, DISK_SCRIPT);
+	of_kind(xs, domid, "vif", s->vif[0], s->vif[1]);
+	of_kind(xs, domid, "vbd", s->vbd[0], s->vbd[1]);
 	xs_close(xs);
+}
+
+void xen_hotplug_settle_early(uint32_t domid)
+{
+	const char *ours = xen_hotplug_program();
+
+	if (ours)
+		swap(domid, &(struct swap){{ours, VIF_SCRIPT}, {NO_SCRIPT, DISK_SCRIPT}});
+}
+
+void xen_hotplug_use_last(uint32_t domid)
+{
+	const char *ours = xen_hotplug_program();
+
+	if (ours)
+		swap(domid, &(struct swap){{VIF_SCRIPT, ours}, {DISK_SCRIPT, ours}});
 }

@@ -2,7 +2,7 @@
 /*
  * xen_hotplug: have libxl attach a moved domain's devices by lifeboat-hotplug. Afterwards the stock
  * scripts stand in its configuration and in xenstore again, so that xl on this host or another,
- * with or without lifeboat, finds what it knows.
+ * with or without lifeboat, finds what it knows. And have it detach them so when it is destroyed.
  */
 #ifndef HYPERVISOR_XEN_HOTPLUG_H
 #define HYPERVISOR_XEN_HOTPLUG_H
@@ -30,6 +30,9 @@ const char *xen_hotplug_program(void);
 int xen_hotplug_settle(uint32_t domid, struct error *err) WARN_UNUSED;
 /* In xenstore only, after xen_hotplug_use_early; nothing is found anew after that. */
 void xen_hotplug_settle_early(uint32_t domid);
+
+/* In xenstore, of a domain that is destroyed next: our program for what a stock script would do. */
+void xen_hotplug_use_last(uint32_t domid);
 
 /* Write a domain's configuration down where libxl looks for it. */
 int xen_hotplug_store(
