@@ -5,8 +5,9 @@
  * Compressing saves bytes and costs time. When what is compressed has to wait for the link, bytes
  * are all that counts. Otherwise pages are compressed in haste if that is faster by an eighth, for
  * the processor is the guests' as well; and where the engine is faster, too, so that the move waits
- * for us, they go raw if that is twice as fast as compressing them well. All by what the last
- * batches took from their encoding until they had left.
+ * for us, they go raw if that takes a third less than compressing them well, and less than a link
+ * of 1 Gbit/s would: on a slow host with a slow link, bytes are dear to others. All by what the
+ * last batches took from their encoding until they had left.
  * The other ways are tried now and then, because contents and links change.
  */
 #ifndef MIGRATE_ADAPT_H
