@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -239,21 +238,48 @@ static int make_room(const struct journal *j, const char *path, struct error *er
 	return rc ? error_sys(err, rc, FIX_DISK, "cannot make room for the journal %s", path) : 0;
 }
 
+/* Of an open file, not of a process: children that only copied it hold it, too. */
+static struct flock whole_file(void)
+{
+	return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+}
+
+static bool lock_path(const char *path, char lock[static PATH_MAX])
+{
+	return snprintf(lock, PATH_MAX, "%s.lock", path) < PATH_MAX;
+}
+
 static int lock_journal(struct journal *j, const char *path, struct error *err)
 {
+	struct flock whole = whole_file();
 	char lock[PATH_MAX];
 
-	if (snprintf(lock, sizeof(lock), "%s.lock", path) >= (int)sizeof(lock))
+	if (!lock_path(path, lock))
 		return error_set(err, -ENAMETOOLONG, "Shorten state_dir", "state_dir is too long");
 	j->lock = open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (j->lock < 0)
 		return error_sys(err, -errno, FIX_DISK, "cannot open %s", lock);
-	if (flock(j->lock, LOCK_EX | LOCK_NB) == 0)
+	if (fcntl(j->lock, F_OFD_SETLK, &whole) == 0)
 		return 0;
-	if (errno == EWOULDBLOCK)
+	if (errno == EAGAIN || errno == EACCES)
 		return error_set(err, -EBUSY, "Wait for it, or see 'migrate status'",
 			"a hand-over of this domain is under way");
 	return error_sys(err, -errno, FIX_DISK, "cannot lock %s", lock);
+}
+
+bool journal_is_held(const struct config *cfg, const uint8_t uuid[static DOMAIN_UUID_LEN])
+{
+	struct flock whole = whole_file();
+	char path[PATH_MAX], lock[PATH_MAX];
+	int fd = -1;
+	bool held;
+
+	journal_path(cfg, uuid, path);
+	if (lock_path(path, lock))
+		fd = open(lock, O_RDONLY | O_CLOEXEC);
+	held = fd >= 0 && fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK;
+	fd_close(&fd);
+	return held;
 }
 
 int journal_open(struct journal *j, const struct config *cfg,

@@ -52,6 +52,9 @@ struct journal {
 int journal_open(struct journal *j, const struct config *cfg,
 	const uint8_t uuid[static DOMAIN_UUID_LEN], struct error *err) WARN_UNUSED;
 
+/* Is a hand-over of that domain under way? Takes no lock, so that nobody finds it taken. */
+bool journal_is_held(const struct config *cfg, const uint8_t uuid[static DOMAIN_UUID_LEN]);
+
 /* Write `entry` durably: on 0 it is on disk and is j->last. On failure nothing may be built on it.
  */
 int journal_append(

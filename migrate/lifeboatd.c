@@ -43,20 +43,14 @@ struct pending {
 	int64_t deadline;
 };
 
-/*
- * How often a hand-over that is open is tried again: nothing tells when a peer is back. While an
- * engine is at work it most likely is that engine's, whose end is looked at at once.
- */
-#define RESOLVE_EVERY_MS  5000
-#define RESOLVE_BESIDE_MS 30000
-#define ENGINES_MAX	  64 /* known to be at work; more are merely not known */
+/* How often a hand-over that is open is tried again: nothing tells when a peer is back. */
+#define RESOLVE_EVERY_MS 5000
 
 struct daemon {
 	struct config cfg;
 	pid_t resolver; /* 0 = none runs */
 	int64_t resolve_at;
 	bool look_again; /* an engine ended badly: look even where all seems settled */
-	pid_t engine[ENGINES_MAX];
 	int signals, net, client;
 	struct pending pending[PENDING_MAX];
 };
@@ -153,27 +147,8 @@ static int open_signals(struct error *err)
 	return fd < 0 ? error_sys(err, -errno, NULL, "cannot watch signals") : fd;
 }
 
-/* Put `now` where `old` is; 0 is a free place. False when there is none. */
-static bool replace_engine(struct daemon *d, pid_t old, pid_t now)
-{
-	for (unsigned i = 0; i < ENGINES_MAX; i++)
-		if (d->engine[i] == old) {
-			d->engine[i] = now;
-			return true;
-		}
-	return false;
-}
-
-static bool engine_at_work(const struct daemon *d)
-{
-	for (unsigned i = 0; i < ENGINES_MAX; i++)
-		if (d->engine[i])
-			return true;
-	return false;
-}
-
 /* Start one of our programs with `sock` as its descriptor 3; it outlives us. */
-static void start_engine(struct daemon *d, const char *name, const char *arg, int sock)
+static void start_engine(const char *name, const char *arg, int sock)
 {
 	char path[PATH_MAX];
 	char *argv[] = {(char *)(uintptr_t)name, (char *)(uintptr_t)arg, NULL};
@@ -183,11 +158,9 @@ static void start_engine(struct daemon *d, const char *name, const char *arg, in
 		pid = proc_spawn(path, argv, &(struct proc_fd){sock, 3}, 1, PROC_DETACH);
 	if (pid < 0)
 		log_error("cannot start %s: %s", name, strerror(-pid));
-	else
-		replace_engine(d, 0, pid);
 }
 
-/* Is there a hand-over, or what one left behind, that somebody must still act on? */
+/* Is there a hand-over, or what one left behind, that nobody acts on? An engine holds its own. */
 static bool something_open(const struct config *cfg)
 {
 	struct journal_entry *list;
@@ -201,12 +174,14 @@ static bool something_open(const struct config *cfg)
 		return false;
 	}
 	for (size_t i = 0; i < nr; i++)
-		open |= !handover_settled(list[i].state);
+		open |= !handover_settled(list[i].state) && !journal_is_held(cfg, list[i].uuid);
 	free(list);
 	if (drbd_window_list(cfg, &windows, &nr, &err))
 		log_error("%s", err.what);
+	for (size_t i = 0; i < nr; i++)
+		open |= !journal_is_held(cfg, windows[i]);
 	free(windows);
-	return open || nr;
+	return open;
 }
 
 static void resolve(struct daemon *d, bool always)
@@ -215,7 +190,7 @@ static void resolve(struct daemon *d, bool always)
 	char *argv[] = {name, NULL};
 
 	always |= d->look_again;
-	d->resolve_at = deadline_in(engine_at_work(d) ? RESOLVE_BESIDE_MS : RESOLVE_EVERY_MS);
+	d->resolve_at = deadline_in(RESOLVE_EVERY_MS);
 	if (d->resolver || (!always && !something_open(&d->cfg)))
 		return;
 	d->look_again = false;
@@ -263,7 +238,7 @@ static void pending_expired(struct pending *p)
 }
 
 /* lifeboat-wire speaks once the peer's first frame was good, or hangs up after logging why. */
-static void pending_ready(struct daemon *d, struct pending *p)
+static void pending_ready(struct pending *p)
 {
 	struct record rec;
 	struct record_link link;
@@ -273,19 +248,19 @@ static void pending_ready(struct daemon *d, struct pending *p)
 		rc = record_read(p->sock, &rec, deadline_in(1000));
 	if (rc == 0 && rec.type == RECORD_LINK_UP && record_get_link(&rec, &link)) {
 		log_info("%s connected (%s)", link.peer, link.cipher);
-		start_engine(d, "lifeboat-receive", link.peer, p->sock);
+		start_engine("lifeboat-receive", link.peer, p->sock);
 	}
 	record_dispose(&rec);
 	fd_close(&p->sock);
 }
 
-static void accept_client(struct daemon *d)
+static void accept_client(int listener)
 {
-	int client = accept4(d->client, NULL, NULL, SOCK_CLOEXEC);
+	int client = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
 
 	if (client < 0)
 		return;
-	start_engine(d, "lifeboat-send", NULL, client);
+	start_engine("lifeboat-send", NULL, client);
 	fd_close(&client);
 }
 
@@ -305,9 +280,7 @@ static bool handle_signals(struct daemon *d)
 			continue;
 		}
 		d->look_again |= status != 0;
-		/* One that ended well may have been what others waited behind. */
-		if (replace_engine(d, pid, 0) || status != 0)
-			d->resolve_at = clock_ms();
+		d->resolve_at = clock_ms();
 	}
 	return end;
 }
@@ -338,14 +311,14 @@ static void run(struct daemon *d)
 			resolve(d, false);
 		for (int i = 0; i < PENDING_MAX; i++) {
 			if (fds[POLL_PENDING + i].revents)
-				pending_ready(d, &d->pending[i]);
+				pending_ready(&d->pending[i]);
 			else if (d->pending[i].sock >= 0 && clock_ms() >= d->pending[i].deadline)
 				pending_expired(&d->pending[i]);
 		}
 		if (fds[POLL_NET].revents)
 			accept_peer(d);
 		if (fds[POLL_CLIENT].revents)
-			accept_client(d);
+			accept_client(d->client);
 	}
 }
 

@@ -97,10 +97,13 @@ static void test_one_at_a_time(void **state)
 	struct error err = ERROR_INIT;
 
 	(void)state;
+	assert_false(journal_is_held(&cfg, uuid)); /* it was never there */
 	assert_int_equal(journal_open(&j, &cfg, uuid, NULL), 0);
+	assert_true(journal_is_held(&cfg, uuid));
 	assert_int_equal(journal_open(&second, &cfg, uuid, &err), -EBUSY);
 	assert_non_null(strstr(err.what, "under way"));
 	journal_close(&j);
+	assert_false(journal_is_held(&cfg, uuid));
 	assert_int_equal(journal_open(&second, &cfg, uuid, NULL), 0);
 	journal_close(&second);
 }
