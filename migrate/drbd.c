@@ -277,6 +277,7 @@ int drbd_window_promote(struct drbd_window *w, struct error *err)
 		return rc;
 	rc = on_each(w, (const char *const[]){"primary", NULL}, 0, err);
 	w->primary = rc == 0;
+	w->demoted = false;
 	return rc ? rc : drbd_window_whole(w, DRBD_PROC, err);
 }
 
@@ -285,7 +286,8 @@ void drbd_window_demote(struct drbd_window *w, int64_t deadline)
 	struct error why = ERROR_INIT;
 
 	w->primary = false;
-	if (on_each(w, (const char *const[]){"secondary", NULL}, deadline, &why))
+	w->demoted = on_each(w, (const char *const[]){"secondary", NULL}, deadline, &why) == 0;
+	if (!w->demoted)
 		log_warn("%s", why.what);
 }
 
@@ -335,7 +337,7 @@ int drbd_window_end(struct drbd_window *w, bool demote, int64_t deadline, struct
 
 	if (!w->open)
 		return 0;
-	if (demote)
+	if (demote && !w->demoted)
 		drbd_window_demote(w, deadline);
 	for (unsigned i = 0; i < w->nr; i++) {
 		struct error why = ERROR_INIT;

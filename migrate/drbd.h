@@ -32,6 +32,7 @@ struct drbd_window {
 	unsigned nr;
 	bool open;
 	bool primary;	     /* promoted by us, in this process */
+	bool demoted;	     /* likewise, and not promoted since */
 	char path[PATH_MAX]; /* where it is written down */
 };
 

@@ -304,10 +304,11 @@ static void learn(struct send *s)
 		return;
 	fixed_store(&s->cfg, FIXED_REST, s->src.peer->name, &s->src.dom,
 		(uint32_t)(s->at.first - s->at.start + clock_ms() - s->at.done) + s->promote_ms);
-	/* Under a limit the rate is not that of the pause. */
-	if (!rate || s->wish.bwlimit)
+	if (!rate)
 		return;
-	pages_ms = pages * 1000 / rate;
+	/* Under a limit the rate is not that of the pause: all of its last round is its pages'. */
+	pages_ms = s->wish.bwlimit ? (uint64_t)(s->at.quiesced - s->at.suspended)
+				   : pages * 1000 / rate;
 	fixed_store(&s->cfg, FIXED_PAUSE, s->src.peer->name, &s->src.dom,
 		pause > pages_ms ? (uint32_t)(pause - pages_ms) : 0);
 }
@@ -340,6 +341,16 @@ static int announce(struct send *s)
 	return rc == -ECANCELED ? rc : 0;
 }
 
+/* The target is promised only by what is known; a guest that stands still was told another way. */
+static void say_unknown(struct send *s)
+{
+	if (s->fixed_ms || s->wish.still || s->src.dom.type == DOMAIN_EMBEDDED)
+		return;
+	send_notice(s,
+		"no domain like this one has moved to %s yet: what a pause takes besides its pages is not known, and may be over the target of %u ms",
+		s->src.peer->name, s->wish.max_downtime_ms);
+}
+
 static int move(struct send *s)
 {
 	struct source *src = &s->src;
@@ -365,8 +376,10 @@ static int move(struct send *s)
 
 		rc = rc ? rc : verdict;
 	}
-	if (rc == 0)
+	if (rc == 0) {
+		say_unknown(s);
 		rc = stream(s);
+	}
 	if (rc == 0)
 		rc = commit(s);
 	if (rc == 0)

@@ -285,6 +285,16 @@ static void test_promote(void **state)
 	put("dstate.web", "UpToDate/DUnknown\n", 0644);
 	assert_int_equal(drbd_window_promote(&window, &why), -ENOTCONN);
 	assert_true(window.primary);
+	/* Whoever ends the window need not do again what was done, and does what was not. */
+	drbd_window_demote(&window, 0);
+	assert_false(window.demoted);
+	put("secondary.web", "", 0644);
+	drbd_window_demote(&window, 0);
+	assert_true(window.demoted);
+	put("primary.web", "", 0644);
+	put("dstate.web", "UpToDate/UpToDate\n", 0644);
+	assert_int_equal(drbd_window_promote(&window, &why), 0);
+	assert_false(window.demoted);
 }
 
 static void test_no_drbd_disks(void **state)
