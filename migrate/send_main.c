@@ -252,8 +252,8 @@ static int commit(struct send *s)
 	struct source *src = &s->src;
 	int rc;
 
-	s->at.go = clock_ms();
 	rc = engine_drive(&src->engine, EVENT_READY, s->err);
+	s->at.go = clock_ms();
 	if (rc == 0)
 		rc = link_expect(src->link.sock, &src->rec, RECORD_DONE, &src->link.stats,
 			deadline_in(DONE_MS), s->err);

@@ -99,12 +99,14 @@ static json_t *place_json(const struct record_place *place, const struct address
 static void send_summary(struct send *s)
 {
 	const struct send_times *t = &s->at;
-	json_t *phases = json_pack("{s:I, s:I, s:I, s:I, s:I}", "suspend_ms",
+	/* The last two are the destination's own account: parts of build and activate. */
+	json_t *phases = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "suspend_ms",
 		(json_int_t)(t->suspended - t->suspending), "last_round_ms",
 		(json_int_t)(t->quiesced - t->suspended), "build_ms",
 		(json_int_t)(t->ready - t->quiesced), "commit_ms", (json_int_t)(t->go - t->ready),
-		"activate_ms", (json_int_t)(t->done - t->go));
-
+		"activate_ms", (json_int_t)(t->done - t->go), "destination_build_ms",
+		(json_int_t)s->done.finish_us / 1000, "destination_activate_ms",
+		(json_int_t)s->done.activate_us / 1000);
 	json_t *verify = json_pack("{s:I, s:f, s:f}", "pages", (json_int_t)s->src.verify.sums.pages,
 		"source_ms", (double)s->src.verify.ns / 1e6, "destination_ms",
 		(double)s->done.verify_us / 1e3);

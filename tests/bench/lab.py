@@ -5,7 +5,8 @@
     ./build.sh bench lab [--load NAME]... [--turns N]
 
 Each load in turn: once each way by each of the two, N times. Bytes are all that passes the link meanwhile, DRBD's
-included; dom0's processor time is that of both hosts, by the hypervisor's account.
+included; totals are by the clock of whoever started it, login on the host included; dom0's processor time is that of
+both hosts, by the hypervisor's account.
 """
 import argparse
 import contextlib
@@ -52,7 +53,7 @@ class Guest(Lab):
     def by_migrate(self, to):
         with Wire() as wire:
             summary = self.move(to)
-        return {**summary, "wire_bytes": wire.bytes}
+        return {**summary, "total_ms": summary["wall_ms"], "wire_bytes": wire.bytes}
 
     def measure(self, how, to):
         before = dom0_s()
@@ -86,7 +87,12 @@ def run(guest, words, busy, turns):
             for how in ("migrate", "xl", "xl", "migrate") if turn % 2 == 0 else ("xl", "migrate", "migrate", "xl"):
                 runs[how].append(guest.measure(how, OTHER[guest.at]))
     guest.stop()
+    runs["ratios"] = {key: round(median(runs, "migrate", key) / median(runs, "xl", key), 3) for key, *_ in FIGURES}
     return runs
+
+
+def median(runs, how, key):
+    return statistics.median(r[key] for r in runs[how])
 
 
 def table(loads):
@@ -96,8 +102,8 @@ def table(loads):
     for name, runs in loads.items():
         cells = []
         for key, _, scale, digits in FIGURES:
-            ours, theirs = (statistics.median(r[key] for r in runs[how]) / scale for how in ("migrate", "xl"))
-            cells.append(f"{ours:.{digits}f}, {theirs:.{digits}f}: {ours / theirs:.2f}x")
+            ours, theirs = (median(runs, how, key) / scale for how in ("migrate", "xl"))
+            cells.append(f"{ours:.{digits}f}, {theirs:.{digits}f}: {runs['ratios'][key]:.2f}x")
         print(f"| {name} | " + " | ".join(cells) + f" | {len(runs['xl'])} each |")
 
 

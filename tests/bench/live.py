@@ -53,6 +53,10 @@ def one(harness, world, extra, memory):
     return {k: was[k] for k in ("total_ms", "downtime_ms", "wire_bytes", "rounds", "faults", "streams", "said")}
 
 
+def ratio(row, key):
+    return round(row["migrate"][key] / row["xl rule"][key], 3) if row["xl rule"][key] else 1.0
+
+
 def run(harness, args):
     programs = {"migrate": None, "xl rule": rival_programs(pathlib.Path(args.build).resolve())}
     rows = []
@@ -69,6 +73,7 @@ def run(harness, args):
             for how, where in programs.items():
                 with shaped.link(rate), harness.World(host=shaped.host_class(harness, rate, where)) as world:
                     row[how] = one(harness, world, f"fill=60 wss={wss} rate={max(1, int(takes * share))}", args.memory or memory)
+            row["ratios"] = {key: ratio(row, key) for key, *_ in FIGURES}
             rows.append(row)
             print(f"{link}, {guest}: " + "; ".join(
                 f"{how} {row[how]['total_ms']} ms, pause {row[how]['downtime_ms']} ms, {row[how]['wire_bytes'] >> 20} MiB"
@@ -83,7 +88,7 @@ def table(rows):
         cells = []
         for key, _, scale, digits in FIGURES:
             ours, theirs = r["migrate"][key] / scale, r["xl rule"][key] / scale
-            cells.append(f"{ours:.{digits}f}, {theirs:.{digits}f}: {ours / theirs if theirs else 1:.2f}x")
+            cells.append(f"{ours:.{digits}f}, {theirs:.{digits}f}: {r['ratios'][key]:.2f}x")
         print(f"| {r['link']} | {r['guest']} | " + " | ".join(cells) + " |")
     print("\nSaid beforehand:")
     for r in rows:

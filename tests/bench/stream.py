@@ -16,7 +16,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import peers  # noqa: E402
 
 IMAGES = ("zero", "idle", "busy", "text", "compressed", "random")
-PEERS = ("lifeboat", "qemu", "qemu-tls", "qemu-zstd", "ssh", "lz4-ssh")
+LIMITS = ("limit", "limit_new")
+PEERS = ("lifeboat", "qemu", "qemu-tls", "qemu-zstd", "qemu-tls-zstd", "ssh", "lz4-ssh")
 
 
 def median(results):
@@ -50,8 +51,8 @@ class Bench:
                 raise RuntimeError(f"{peer}: not all arrived")
             target.unlink()
             return result
-        return peers.qemu_transfer(self.dir, image, self.args.mib, tls=peer == "qemu-tls",
-                                   compression="zstd" if peer == "qemu-zstd" else "none")
+        return peers.qemu_transfer(self.dir, image, self.args.mib, tls="tls" in peer,
+                                   compression="zstd" if peer.endswith("zstd") else "none")
 
     def image(self, name):
         path = self.dir / name
@@ -68,6 +69,7 @@ class Bench:
         out["lifeboat_one_core"] = median([self.run_tool("path", path, "one-core") for _ in range(self.args.runs)])
         out["limit_per_cpu_s"] = self.limit(out, "memcpy")
         out["limit_new_per_cpu_s"] = self.limit(out, "new_memory")
+        out["ratios"] = self.ratios(out)
         path.unlink()
         return out
 
@@ -75,6 +77,13 @@ class Bench:
         result["per_cpu_s"] = round(self.bytes / result["cpu_s"])
         result["per_s"] = round(self.bytes / result["wall_s"])
         return result
+
+    def ratios(self, out):
+        """By CPU second of each peer, and of the limits by the clock on one core."""
+        peers_out, one_core = out["peers"], self.bytes / out["lifeboat_one_core"]["wall_s"]
+        ratios = {name: peers_out["lifeboat"]["per_cpu_s"] / p["per_cpu_s"] for name, p in peers_out.items() if name != "lifeboat"}
+        ratios.update({limit: one_core / out[f"{limit}_per_cpu_s"] for limit in LIMITS})
+        return {name: round(value, 3) for name, value in ratios.items()}
 
     def limit(self, out, arrival):
         """Sealing, opening, loopback and one copy of what goes over the wire at each end: nothing encrypted is cheaper.
@@ -105,9 +114,7 @@ def table(report):
     body = []
     for image, r in images.items():
         mine, one_core = r["peers"]["lifeboat"], report["bytes"] / r["lifeboat_one_core"]["wall_s"]
-        body.append([image, *(f"{mine['per_cpu_s'] / r['peers'][n]['per_cpu_s']:.2f}" for n in names[1:]),
-                     *(f"{one_core / r[limit]:.2f}" for limit in ("limit_per_cpu_s", "limit_new_per_cpu_s")),
-                     gb(one_core), gb(mine["per_s"]),
+        body.append([image, *(f"{r['ratios'][n]:.2f}" for n in (*names[1:], *LIMITS)), gb(one_core), gb(mine["per_s"]),
                      f"{mine['wire_bytes'] / report['bytes']:.1%}"])
     lines += rows(["image", *names[1:], "limit, one core", "into new memory", "GB/s, one core", "GB/s, all", "wire"], body)
     limits = next(iter(images.values()))["limits"]

@@ -43,7 +43,8 @@ SUMMARY_KEYS = ["event", "domain", "from", "to", "total_ms", "downtime_ms", "pre
                 "pages_sent", "wire_bytes", "streams", "cipher", "rejoins", "pause", "network", "verify",
                 "findings"]
 JOURNAL_KEYS = ["name", "state", "term", "owner", "settled", "peer", "since_ms"]
-PAUSE_KEYS = ["suspend_ms", "last_round_ms", "build_ms", "commit_ms", "activate_ms"]
+PAUSE_KEYS = ["suspend_ms", "last_round_ms", "build_ms", "commit_ms", "activate_ms", "destination_build_ms",
+              "destination_activate_ms"]
 
 HV_HELP = """\
 Usage: hv VERB [OPTION...] [ARGUMENT]

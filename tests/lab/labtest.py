@@ -192,7 +192,9 @@ class Lab(unittest.TestCase):
         """One move of the guest with everything checked; the summary with the client's gap."""
         start = self.at
         with Gap(self.address) as gap:
+            began = time.monotonic()
             summary = json.loads(on(start, "migrate", "--json", self.name, f"host{to}").stdout)
+            summary["wall_ms"] = round((time.monotonic() - began) * 1000)
             type(self).at = to
             self.assert_whole()
         self.assertEqual((gap.result["went_backwards"], gap.result["errors"], gap.result["disk_errors"],
