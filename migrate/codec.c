@@ -39,22 +39,17 @@ static bool have_places(struct codec *c)
 	return false;
 }
 
-static size_t place_of(uint64_t pfn)
-{
-	return (size_t)(pfn % CODEC_KEPT_PAGES);
-}
-
 /* The version of a page that is kept, or NULL. */
 static uint8_t *kept_version(const struct codec *c, uint64_t pfn)
 {
-	size_t place = place_of(pfn);
+	size_t place = codec_place(pfn);
 
 	return c->kept && c->kept[place] == pfn + 1 ? c->pages + place * PAGE_BYTES : NULL;
 }
 
 static void keep(struct codec *c, uint64_t pfn, const uint8_t *page)
 {
-	size_t place = place_of(pfn);
+	size_t place = codec_place(pfn);
 
 	c->kept[place] = pfn + 1;
 	c->used[place] = c->round;
@@ -64,7 +59,7 @@ static void keep(struct codec *c, uint64_t pfn, const uint8_t *page)
 /* Pages that take each other's place in turns would help neither. */
 static bool worth_keeping(struct codec *c, uint64_t pfn)
 {
-	size_t place = place_of(pfn);
+	size_t place = codec_place(pfn);
 
 	if (c->round == 0 || !have_places(c))
 		return false;
@@ -134,7 +129,7 @@ static bool encode_change(struct codec *c, uint64_t pfn, const uint8_t *page,
 
 	if (!old)
 		return false;
-	c->used[place_of(pfn)] = c->round;
+	c->used[codec_place(pfn)] = c->round;
 	xor_pages(change, page, old);
 	if (page_is_zero(change)) {
 		put_descriptor(desc, PAGE_KIND_SAME, 0, 0);

@@ -30,7 +30,20 @@ enum page_kind {
 };
 
 #define CODEC_KEEP	 1u	/* in the descriptor of RAW or LZ4: keep this version */
-#define CODEC_KEPT_PAGES 16384u /* a page's place is its number modulo this: 64 MiB at most */
+#define CODEC_KEPT_PAGES 16384u /* 64 MiB at most */
+
+/*
+ * The place of a page among those. With several streams each has but every so many of the regions
+ * of 4096 pages (page.h), by number: the numbers' higher bits are folded into the two that choose
+ * a quarter of the places, so that each stream has the use of all.
+ */
+static inline size_t codec_place(uint64_t pfn)
+{
+	uint64_t region = page_region(pfn);
+
+	return (size_t)((((region ^ region >> 2 ^ region >> 4) & 3) << PAGE_REGION_SHIFT) |
+			(pfn & ((1u << PAGE_REGION_SHIFT) - 1)));
+}
 
 /* One direction of one connection. Begin with {0}. */
 struct codec {

@@ -7,7 +7,7 @@
 
 /* Exactly HASHLEN bytes, so by the specification it is the first hash itself. */
 static const char protocol_name[] = "Noise_IK_25519_ChaChaPoly_SHA256";
-static const char prologue[] = "lifeboat wire 2";
+static const char prologue[] = "lifeboat wire 3";
 
 static void mix_hash(struct noise *n, const void *data, size_t len)
 {

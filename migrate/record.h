@@ -27,7 +27,7 @@
 #define RECORD_HEADER_LEN 8u
 #define RECORD_BODY_MAX	  ((1u << 20) + 4096u)
 #define RECORD_MAX	  (RECORD_HEADER_LEN + RECORD_BODY_MAX)
-#define RECORD_VERSION	  2u
+#define RECORD_VERSION	  3u
 #define RECORD_TOKEN_LEN  16u
 
 enum record_type {

@@ -374,6 +374,28 @@ static void change_page(struct test_random *random, uint8_t *page)
 	}
 }
 
+/* So many pages further another one has the same place. */
+#define TWIN (UINT64_C(5) << PAGE_REGION_SHIFT)
+
+/* Memory of 64 MiB in a row has no two pages in one place; and one of several streams has them all. */
+static void test_places(void **state)
+{
+	(void)state;
+	assert_int_equal(codec_place(7), codec_place(7 + TWIN));
+	for (unsigned streams = 1; streams <= RECORD_STREAMS_MAX; streams *= 2)
+		for (unsigned first = 0; first < streams; first++) {
+			unsigned found = 0;
+
+			for (uint64_t i = 0; i < 4; i++) {
+				uint64_t pfn = (first + i * streams) << PAGE_REGION_SHIFT | 9;
+
+				assert_int_equal(codec_place(pfn) & 4095, 9);
+				found |= 1u << (codec_place(pfn) >> PAGE_REGION_SHIFT);
+			}
+			assert_int_equal(found, 15);
+		}
+}
+
 /*
  * A guest's memory sent over and over while it changes, more pages than there are places for, each
  * batch decoded as it comes: what was decoded is what was sent, whatever happened before.
@@ -398,8 +420,7 @@ static void test_rounds(void **state)
 
 				change_page(&random, memory[n]);
 				/* Half of them share their places with the other half. */
-				batch.entry[i] =
-					n < PAGES / 2 ? n : n - PAGES / 2 + CODEC_KEPT_PAGES;
+				batch.entry[i] = n < PAGES / 2 ? n : n - PAGES / 2 + TWIN;
 				memcpy(data + PAGE_BYTES * (size_t)i, memory[n], PAGE_BYTES);
 			}
 			check_valid(
@@ -507,7 +528,7 @@ static void test_lies_about_versions(void **state)
 	wire_put_u8(&w, 0);
 	assert_int_equal(decode(wire, wire_writer_len(&w)), -EBADMSG);
 	/* The same place, another page. */
-	put_one(&w, 5 + CODEC_KEPT_PAGES, PAGE_KIND_SAME, 0, 0);
+	put_one(&w, 5 + TWIN, PAGE_KIND_SAME, 0, 0);
 	assert_int_equal(decode(wire, wire_writer_len(&w)), -EBADMSG);
 	/* A delta that is none. */
 	for (len = 0; len < 40; len++) {
@@ -606,6 +627,7 @@ int main(void)
 		cmocka_unit_test_setup(test_zero, fresh),
 		cmocka_unit_test_setup(test_mark_zero, fresh),
 		cmocka_unit_test_setup(test_worth_trying, fresh),
+		cmocka_unit_test(test_places),
 		cmocka_unit_test_setup(test_rounds, fresh),
 		cmocka_unit_test_setup(test_delta_is_small, fresh),
 		cmocka_unit_test_setup(test_raw, fresh),

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-VERSION = 2
+VERSION = 3
 PAGE = 4096
 BODY_MAX = (1 << 20) + 4096
 FRAME_MIN, FRAME_MAX = 24, 8 + BODY_MAX + 16
@@ -43,7 +43,6 @@ KINDS = {
 }
 TYPES = {name: number for number, (name, _) in KINDS.items()}
 PAGE_KINDS = {1: "zero", 2: "raw", 3: "lz4", 4: "same", 5: "delta"}
-KEPT = 16384
 EMPTY_TYPES = (13, 14, 15)
 COUNTED = ("HEAD", "PAGES", "TAIL", "ROUND", "ADDRESSES", "SUSPENDING")
 
@@ -59,7 +58,7 @@ class Ended(Exception):
 # ---- handshake ----
 
 PROTOCOL = b"Noise_IK_25519_ChaChaPoly_SHA256"
-PROLOGUE = b"lifeboat wire 2"
+PROLOGUE = b"lifeboat wire 3"
 
 
 def public_of(secret):
@@ -225,7 +224,8 @@ def inflate(body):
 
 def decode_page(pfn, kind, keep, body, kept):
     """`kept` is a dictionary of this connection: place -> (page number, contents)."""
-    place = pfn % KEPT
+    region = pfn >> 12
+    place = ((region ^ region >> 2 ^ region >> 4) & 3) << 12 | pfn & 4095
     old = kept[place][1] if kept.get(place, (None,))[0] == pfn else None
     page = b""
     if keep > 1 or (keep and kind not in (2, 3)):

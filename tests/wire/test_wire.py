@@ -632,7 +632,7 @@ class LyingDestination(WireTest):
             self.wire.close()
 
     def test_version_and_ciphers(self):
-        for version, choice, sentence in ((1, None, "speaks version 1"), (2, 0, "no cipher"), (2, 4, "no cipher")):
+        for version, choice, sentence in ((1, None, "speaks version 1"), (peer.VERSION, 0, "no cipher"), (peer.VERSION, 4, "no cipher")):
             conn = self.start(SOURCE)
             conn.handshake(version, choice)
             self.assertEqual(conn.wait_end(8), b"")
