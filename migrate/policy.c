@@ -4,6 +4,7 @@
 #define POLISHED_MS    5  /* of a pause that are its pages: nobody sees them */
 #define PROGRESS_PARTS 10 /* that a round which counts as progress leaves nine of, at most */
 #define POLISH_PARTS   4
+#define NEAR_PARTS     4 /* of what any pause costs */
 
 /* Did the round before leave less than it began with, by more than one of so many parts? */
 static bool shrank(uint64_t left, uint64_t previous, uint64_t parts)
@@ -119,6 +120,17 @@ static struct policy_output give_up(const struct policy_input *in, struct policy
 	return out;
 }
 
+/*
+ * No pause can meet the target, and the pages are a small part of this one: rounds that leave much
+ * what they sent would only go on, and a burst is not worth waiting for.
+ */
+static bool near_enough(const struct policy_input *in, uint64_t need_ms)
+{
+	return in->pages_per_s && in->fixed_ms >= in->max_downtime_ms &&
+	       need_ms <= in->fixed_ms / NEAR_PARTS &&
+	       !shrank(left_pages(in), in->previous_left, POLISH_PARTS);
+}
+
 static struct policy_output decide(const struct policy_input *in)
 {
 	struct policy_output out = {
@@ -135,6 +147,8 @@ static struct policy_output decide(const struct policy_input *in)
 		out.reason = "pause below its target, and a few short rounds make it shorter";
 		return out;
 	}
+	if (near_enough(in, need_ms))
+		return stop(in, out);
 	if (!shrank(left, in->previous_left, PROGRESS_PARTS))
 		out.stalled_rounds = in->stalled_rounds + 1;
 	/* A guest that may be slowed is slowed at once: waiting out a burst costs rounds. */

@@ -10,7 +10,9 @@
  *                                    the codec's ratio in it
  *
  * and a round that sends n pages while the guest dirties d a second leaves about n * d / rate of
- * them. A round is sent only when that is clearly less than n.
+ * them. The last round is sent only when that is clearly less than n. Before, a round that leaves
+ * as much as the one before it is followed by one more, since it may have met a burst: but not
+ * where what every pause costs is over the target and the pages matter little beside it.
  *
  * Disks become writable at the destination before the guest stops, not while it stands still: what
  * that takes, and sets off there, is then no part of the pause. What the guest dirties meanwhile

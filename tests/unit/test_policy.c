@@ -132,6 +132,65 @@ static void test_traces(void **state)
 	}
 }
 
+/* Moves of the lab's guests between two Xen hosts with a disk on DRBD, from the source's log. */
+struct recorded {
+	const char *name;
+	uint32_t fixed_ms;
+	struct {
+		uint64_t dirty, dirty_per_s, pages_per_s;
+	} row[SOME];
+	unsigned promote, last;
+	enum hv_decision decision;
+	bool no_converge;
+};
+
+static const struct recorded recorded[] = {
+	{"PV, the first to that host", 0,
+		{{32768, 0, 0}, {1352, 141, 3443}, {437, 548, 2454}, {263, 1077, 2314},
+			{324, 1636, 2149}, {211, 1076, 2234}, {247, 1247, 2072}},
+		4, 6, HV_LAST, false},
+	{"PVH, of which any pause takes a second", 1067,
+		{{45072, 0, 0}, {1960, 68, 1569}, {433, 160, 1005}, {253, 531, 989},
+			{114, 532, 1008}, {123, 627, 971}, {96, 596, 961}, {121, 573, 923},
+			{135, 675, 910}, {181, 442, 932}, {189, 697, 911}, {119, 531, 911},
+			{101, 623, 901}, {112, 605, 884}, {99, 660, 884}, {137, 640, 854},
+			{150, 627, 844}},
+		5, 6, HV_LAST, true},
+};
+
+static void test_recorded(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT(recorded); i++) {
+		const struct recorded *r = &recorded[i];
+		struct policy_input in = {.fixed_ms = r->fixed_ms,
+			.max_downtime_ms = 300,
+			.cpu_percent = 100,
+			.to_promote = true,
+			.on_no_converge = NO_CONVERGE_STOP};
+		struct policy_output out;
+
+		for (;; in.round++) {
+			in.dirty_pages = r->row[in.round].dirty;
+			in.dirty_per_s = r->row[in.round].dirty_per_s;
+			in.pages_per_s = r->row[in.round].pages_per_s;
+			out = policy_decide(&in);
+			if (out.promote != (in.round == r->promote))
+				fail_msg(
+					"%s: round %u, promote %d", r->name, in.round, out.promote);
+			if (out.decision != HV_CONTINUE)
+				break;
+			in.to_promote &= !out.promote;
+			in.previous_left = in.dirty_pages;
+			in.stalled_rounds = out.stalled_rounds;
+		}
+		if (in.round != r->last || out.decision != r->decision ||
+			out.no_converge != r->no_converge)
+			fail_msg("%s: round %u, decision %d (%s)", r->name, in.round, out.decision,
+				out.reason);
+	}
+}
+
 /* A guest that always shrinks a little, never enough: the number of rounds ends it. */
 static void test_round_limit(void **state)
 {
@@ -343,6 +402,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_traces),
+		cmocka_unit_test(test_recorded),
 		cmocka_unit_test(test_round_limit),
 		cmocka_unit_test(test_first_round_always_runs),
 		cmocka_unit_test(test_prediction),
