@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A vif into a bridge and out of it, as vif-bridge does it where no firewall rule, new name or hook is asked for.
+/* A vif into a bridge and out of it, as vif-bridge does it where no firewall rule, new name or hook
+ * is asked for.
  */
 #include <dirent.h>
 #include <fcntl.h>
@@ -127,7 +128,8 @@ bool hotplug_vif(const struct hotplug *h)
 	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	bool done = sock >= 0 && is_plain(h, bridge) && set_flags(sock, h->vif, false) &&
 		    set_address(sock, h->vif) && set_mtu(h, sock, bridge) &&
-		    change_port(sock, bridge, h->vif, SIOCBRADDIF) && set_flags(sock, h->vif, true) &&
+		    change_port(sock, bridge, h->vif, SIOCBRADDIF) &&
+		    set_flags(sock, h->vif, true) &&
 		    hotplug_write(h, "hotplug-status", "connected");
 
 	if (sock >= 0)

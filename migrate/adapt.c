@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "migrate/adapt.h"
 
-#define TELLING_PAGES 64u /* a smaller batch says little about what a page costs */
-#define TRIES	      2u  /* before a way is known: the first one finds everything cold */
-#define RETRY	      32u /* batches until another way is tried again */
+#define TELLING_PAGES 64u   /* a smaller batch says little about what a page costs */
+#define TRIES	      2u    /* before a way is known: the first one finds everything cold */
+#define RETRY	      32u   /* batches until another way is tried again */
 #define GIGABIT_NS    32768 /* of a page of 4096 bytes, at 1 Gbit/s */
 
 /* For a quarter of its time or more: with more bytes it would be longer. */

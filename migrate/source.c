@@ -149,7 +149,8 @@ static int hear_closed(struct source *s, struct error *err)
 
 /*
  * A courtesy: the journal says GONE already. Both hosts close their windows meanwhile: each takes
- * seconds on a slow one, and the less they differ the better for a connection that is lost just then.
+ * seconds on a slow one, and the less they differ the better for a connection that is lost just
+ * then.
  */
 static int step_gone(struct source *s, struct error *err)
 {

@@ -377,7 +377,8 @@ static void change_page(struct test_random *random, uint8_t *page)
 /* So many pages further another one has the same place. */
 #define TWIN (UINT64_C(5) << PAGE_REGION_SHIFT)
 
-/* Memory of 64 MiB in a row has no two pages in one place; and one of several streams has them all. */
+/* Memory of 64 MiB in a row has no two pages in one place; and one of several streams has them all.
+ */
 static void test_places(void **state)
 {
 	(void)state;
