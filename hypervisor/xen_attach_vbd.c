@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A block device to blkback and from it, as the script `block` does it where nobody else has the
- * device. */
+/*
+ * A block device to blkback and from it, as the script `block` does it where nobody else has the
+ * device.
+ */
 #include <fcntl.h>
 #include <mntent.h>
 #include <stdio.h>

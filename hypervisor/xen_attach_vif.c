@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A vif into a bridge and out of it, as vif-bridge does it where no firewall rule, new name or hook
+/*
+ * A vif into a bridge and out of it, as vif-bridge does it where no firewall rule, new name or hook
  * is asked for.
  */
 #include <dirent.h>
@@ -122,15 +123,29 @@ static bool is_plain(const struct hotplug *h, const char *bridge)
 	       !is_set(h, "ip") && !is_set(h, "vifname") && !bridge_filters() && !has_hooks();
 }
 
-bool hotplug_vif(const struct hotplug *h)
+typedef bool port_fn(const struct hotplug *h, int sock, const char *bridge);
+
+static bool attach(const struct hotplug *h, int sock, const char *bridge)
+{
+	return set_flags(sock, h->vif, false) && set_address(sock, h->vif) &&
+	       set_mtu(h, sock, bridge) && change_port(sock, bridge, h->vif, SIOCBRADDIF) &&
+	       set_flags(sock, h->vif, true) && hotplug_write(h, "hotplug-status", "connected");
+}
+
+/* It may have left the bridge before, or be gone altogether: then the script does nothing either.
+ */
+static bool detach(const struct hotplug *h, int sock, const char *bridge)
+{
+	set_flags(sock, h->vif, false);
+	change_port(sock, bridge, h->vif, SIOCBRDELIF);
+	return true;
+}
+
+static bool if_plain(const struct hotplug *h, port_fn *act)
 {
 	char *bridge = hotplug_read(h, "bridge");
 	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool done = sock >= 0 && is_plain(h, bridge) && set_flags(sock, h->vif, false) &&
-		    set_address(sock, h->vif) && set_mtu(h, sock, bridge) &&
-		    change_port(sock, bridge, h->vif, SIOCBRADDIF) &&
-		    set_flags(sock, h->vif, true) &&
-		    hotplug_write(h, "hotplug-status", "connected");
+	bool done = sock >= 0 && is_plain(h, bridge) && act(h, sock, bridge);
 
 	if (sock >= 0)
 		close(sock);
@@ -138,20 +153,12 @@ bool hotplug_vif(const struct hotplug *h)
 	return done;
 }
 
-/* It may have left the bridge before, or be gone altogether: then the script does nothing either.
- */
+bool hotplug_vif(const struct hotplug *h)
+{
+	return if_plain(h, attach);
+}
+
 bool hotplug_vif_gone(const struct hotplug *h)
 {
-	char *bridge = hotplug_read(h, "bridge");
-	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool plain = sock >= 0 && is_plain(h, bridge);
-
-	if (plain) {
-		set_flags(sock, h->vif, false);
-		change_port(sock, bridge, h->vif, SIOCBRDELIF);
-	}
-	if (sock >= 0)
-		close(sock);
-	free(bridge);
-	return plain;
+	return if_plain(h, detach);
 }

@@ -29,8 +29,8 @@ enum page_kind {
 	PAGE_KIND_DELTA,    /* as LZ4, to be XORed with the version that is kept */
 };
 
-#define CODEC_KEEP	 1u	/* in the descriptor of RAW or LZ4: keep this version */
-#define CODEC_KEPT_PAGES 16384u /* 64 MiB at most */
+#define CODEC_KEEP	 1u /* in the descriptor of RAW or LZ4: keep this version */
+#define CODEC_KEPT_PAGES (4u << PAGE_REGION_SHIFT) /* four regions: 64 MiB at most */
 
 /*
  * The place of a page among those. With several streams each has but every so many of the regions

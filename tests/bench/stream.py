@@ -66,7 +66,7 @@ class Bench:
                 results[peer].append(self.one(peer, path))
         for peer in names:
             out["peers"][peer] = self.rated(median(results[peer]))
-        out["lifeboat_one_core"] = median([self.run_tool("path", path, "one-core") for _ in range(self.args.runs)])
+        out["lifeboat_one_core"] = self.rated(median([self.run_tool("path", path, "one-core") for _ in range(self.args.runs)]))
         out["limit_per_cpu_s"] = self.limit(out, "memcpy")
         out["limit_new_per_cpu_s"] = self.limit(out, "new_memory")
         out["ratios"] = self.ratios(out)
@@ -78,10 +78,11 @@ class Bench:
         result["per_s"] = round(self.bytes / result["wall_s"])
         return result
 
-    def ratios(self, out):
+    @staticmethod
+    def ratios(out):
         """By CPU second of each peer, and of the limits by the clock on one core."""
-        peers_out, one_core = out["peers"], self.bytes / out["lifeboat_one_core"]["wall_s"]
-        ratios = {name: peers_out["lifeboat"]["per_cpu_s"] / p["per_cpu_s"] for name, p in peers_out.items() if name != "lifeboat"}
+        mine, one_core = out["peers"]["lifeboat"]["per_cpu_s"], out["lifeboat_one_core"]["per_s"]
+        ratios = {name: mine / p["per_cpu_s"] for name, p in out["peers"].items() if name != "lifeboat"}
         ratios.update({limit: one_core / out[f"{limit}_per_cpu_s"] for limit in LIMITS})
         return {name: round(value, 3) for name, value in ratios.items()}
 
@@ -113,7 +114,7 @@ def table(report):
     lines += ["lifeboat as a multiple of each; its rate by the clock, and its bytes on the wire:", ""]
     body = []
     for image, r in images.items():
-        mine, one_core = r["peers"]["lifeboat"], report["bytes"] / r["lifeboat_one_core"]["wall_s"]
+        mine, one_core = r["peers"]["lifeboat"], r["lifeboat_one_core"]["per_s"]
         body.append([image, *(f"{r['ratios'][n]:.2f}" for n in (*names[1:], *LIMITS)), gb(one_core), gb(mine["per_s"]),
                      f"{mine['wire_bytes'] / report['bytes']:.1%}"])
     lines += rows(["image", *names[1:], "limit, one core", "into new memory", "GB/s, one core", "GB/s, all", "wire"], body)
